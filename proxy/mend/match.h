@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MEND_MATCH_H
+#define MEND_MATCH_H
+
+#include <stdbool.h>
+
+#include "mend/policy.h"
+#include "qmp/message.h"
+
+/* Does this event of QEMU's fit the pattern: same name, and each named member of data equal? Pure. */
+bool match_event(const struct policy_event *pattern, const struct qmp_message *event);
+
+#endif

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One non-blocking stream socket with a queue each way. It knows bytes and descriptors, no
+ * messages; it never closes by itself: it reports, and mux/ decides.
+ *
+ * Theory of operation
+ * -------------------
+ * Bytes move by recvmmsg() and sendmmsg() with one message, because these write the number of bytes
+ * into the caller's struct inside the system call. That struct lies in the region, so the number is
+ * known even if the caller dies before it can look. Order: room is reserved and committed; the
+ * receipt is filled, its length set to NOT_WRITTEN, armed; the call; then a transaction applies it:
+ * queue, descriptors and `armed` change together. conn_restore() does the same for a dead worker.
+ *
+ * Where a descriptor came: a read may return bytes of earlier writes glued to those of the write
+ * that carried it. So sockets that may carry descriptors are looked at first (MSG_PEEK without
+ * control buffer, which installs nothing and says MSG_CTRUNC when there is one), the boundary is
+ * searched, the bytes before it are read, and then exactly the byte that carries it. A peek that
+ * ends just before that byte may report the descriptor as well (Linux af_unix.c); then the read
+ * of one byte brings none, and the next one does.
+ *
+ * A descriptor of many in one message: there is room for one, the kernel closes the others, as
+ * QEMU would.
+ */
+#define _GNU_SOURCE
+#include "io/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NOT_WRITTEN UINT32_MAX
+
+static_assert(sizeof(struct conn_message) == sizeof(struct mmsghdr), "same layout");
+static_assert(offsetof(struct conn_message, length) == offsetof(struct mmsghdr, msg_len),
+	      "same layout");
+
+static void arm(struct conn_link *l, struct conn_receipt *rc, uint64_t base, struct iovec *piece,
+		size_t pieces)
+{
+	rc->base = base;
+	memset(&rc->message, 0, sizeof(rc->message));
+	rc->message.header.msg_iov = piece;
+	rc->message.header.msg_iovlen = pieces;
+	rc->message.length = NOT_WRITTEN;
+	region_barrier(l->region);
+	rc->armed = 1;
+	region_barrier(l->region);
+}
+
+static struct mmsghdr *kernel_view(struct conn_receipt *rc)
+{
+	return (struct mmsghdr *)(void *)&rc->message;
+}
+
+void conn_open(struct conn_link *l, int fd, bool takes_fds)
+{
+	struct conn *c = l->conn;
+
+	region_edit(l->region, c, sizeof(*c));
+	*c = (struct conn){
+		.generation = c->generation + 1,
+		.state = CONN_OPEN,
+		.takes_fds = takes_fds,
+		.fd = fd,
+		.out_fd = -1,
+	};
+	queue_init(&c->in);
+	queue_init(&c->out);
+	l->cursor = (struct queue_cursor){ 0 };
+	l->appetite = 1;
+}
+
+static void forget_fd(struct conn *c, uint32_t index)
+{
+	close(c->fds[index].fd);
+	c->fd_count--;
+	memmove(&c->fds[index], &c->fds[index + 1], (c->fd_count - index) * sizeof(c->fds[0]));
+}
+
+/* The descriptor that the receipt brought, if any, joins the unclaimed ones. */
+static void keep_received_fd(struct conn_link *l)
+{
+	struct conn *c = l->conn;
+	struct msghdr *h = &c->received.message.header;
+	const struct cmsghdr *m;
+
+	if (!c->received.with_fd)
+		return;
+	m = CMSG_FIRSTHDR(h);
+	if (m == NULL || m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS)
+		return;
+	region_edit(l->region, &c->fd_count, sizeof(c->fd_count));
+	region_edit(l->region, c->fds, sizeof(c->fds));
+	if (c->fd_count == CONN_FDS)
+		forget_fd(c, 0);
+	c->fds[c->fd_count] = (struct conn_fd){ .at = c->received.base };
+	memcpy(&c->fds[c->fd_count].fd, CMSG_DATA(m), sizeof(int32_t));
+	c->fd_count++;
+}
+
+static void apply_received(struct conn_link *l)
+{
+	struct conn *c = l->conn;
+	uint32_t n = c->received.message.length;
+
+	if (n != NOT_WRITTEN) {
+		if (n == 0)
+			REGION_SET(l->region, c->in_ended, 1);
+		REGION_SET(l->region, c->in.head, c->received.base + n);
+		keep_received_fd(l);
+	}
+	REGION_SET(l->region, c->received.armed, 0);
+	region_commit(l->region);
+}
+
+static void apply_sent(struct conn_link *l)
+{
+	struct conn *c = l->conn;
+	uint32_t n = c->sent.message.length;
+	int spent = -1;
+
+	if (n != NOT_WRITTEN) {
+		queue_consume(l->region, &c->out, c->sent.base + n);
+		if (c->sent.with_fd && n > 0) {
+			spent = c->out_fd;
+			REGION_SET(l->region, c->out_fd, -1);
+		}
+	}
+	REGION_SET(l->region, c->sent.armed, 0);
+	region_commit(l->region);
+	if (spent >= 0)
+		close(spent);
+}
+
+void conn_restore(struct conn_link *l)
+{
+	l->cursor = (struct queue_cursor){ 0 };
+	l->appetite = 1;
+	if (l->conn->received.armed)
+		apply_received(l);
+	if (l->conn->sent.armed)
+		apply_sent(l);
+}
+
+/* Is a descriptor among the first @size bytes that wait? How many bytes wait is in *@waiting. */
+static bool peek(const struct conn *c, struct iovec where, size_t size, ssize_t *waiting)
+{
+	struct msghdr h = { .msg_iov = &where, .msg_iovlen = 1 };
+
+	where.iov_len = size;
+	do
+		*waiting = recvmsg(c->fd, &h, MSG_PEEK | MSG_DONTWAIT);
+	while (*waiting < 0 && (errno == EINTR || errno == ECONNRESET));
+	return *waiting > 0 && (h.msg_flags & MSG_CTRUNC) != 0;
+}
+
+/* How much may be read into @where: all that waits, or what lies before the next descriptor, or
+ * the one byte that carries it (*@with_fd). 0: end of stream, -1: nothing waits, or an error.
+ * *@more: there is something behind it. */
+static ssize_t look_ahead(const struct conn *c, struct iovec where, bool *with_fd, bool *more)
+{
+	ssize_t waiting, ignored;
+	size_t clear = 0; /* so many bytes carry none */
+	size_t found;	  /* among so many there is one */
+
+	*with_fd = false;
+	*more = true;
+	if (!peek(c, where, where.iov_len, &waiting)) {
+		*more = waiting == (ssize_t)where.iov_len;
+		return waiting;
+	}
+	found = (size_t)waiting;
+	while (found - clear > 1) {
+		size_t middle = clear + (found - clear) / 2;
+
+		if (peek(c, where, middle, &ignored))
+			found = middle;
+		else
+			clear = middle;
+	}
+	if (found > 1)
+		return (ssize_t)found - 1;
+	*with_fd = true;
+	return 1;
+}
+
+static enum conn_result receive_failed(struct conn_link *l)
+{
+	struct conn *c = l->conn;
+
+	if (errno == EAGAIN || errno == EINTR) {
+		queue_consume(l->region, &c->in, c->in.tail);
+		region_commit(l->region);
+		return CONN_BLOCKED;
+	}
+	REGION_SET(l->region, c->in_ended, 1);
+	region_commit(l->region);
+	return CONN_ENDED;
+}
+
+static bool reserve_room(struct conn_link *l)
+{
+	uint64_t size = (uint64_t)l->appetite * REGION_CHUNK;
+	struct queue *q = &l->conn->in;
+	bool reserved = (q->chunks != 0 && queue_room_end(q) > q->head) ||
+			queue_reserve(l->region, q, size) || queue_reserve(l->region, q, 1);
+
+	region_commit(l->region);
+	return reserved;
+}
+
+/* One recvmmsg() into @piece, applied. False with errno: nothing was read. */
+static bool receive_into(struct conn_link *l, struct iovec *piece, size_t pieces, bool with_fd)
+{
+	struct conn *c = l->conn;
+	int got, error;
+
+	c->received.with_fd = with_fd;
+	arm(l, &c->received, c->in.head, piece, pieces);
+	if (with_fd) {
+		c->received.message.header.msg_control = c->control;
+		c->received.message.header.msg_controllen = CMSG_LEN(sizeof(int));
+	}
+	do /* ECONNRESET comes before the bytes that still wait: read on until 0 */
+		got = recvmmsg(c->fd, kernel_view(&c->received), 1, MSG_DONTWAIT | MSG_CMSG_CLOEXEC,
+			       NULL);
+	while (got < 0 && (errno == EINTR || errno == ECONNRESET));
+	error = errno;
+	region_barrier(l->region);
+	apply_received(l);
+	errno = error;
+	return got >= 0;
+}
+
+/* From a peer that may send descriptors: one piece at a time, see look_ahead(). */
+static enum conn_result receive_with_fds(struct conn_link *l, struct iovec *piece)
+{
+	bool with_fd, more;
+	ssize_t take = look_ahead(l->conn, *piece, &with_fd, &more);
+
+	if (take < 0)
+		return receive_failed(l);
+	piece->iov_len = take == 0 ? 1 : (size_t)take;
+	if (!receive_into(l, piece, 1, with_fd))
+		return receive_failed(l);
+	if (l->conn->in_ended)
+		return CONN_ENDED;
+	return more ? CONN_PARTLY : CONN_BLOCKED;
+}
+
+static enum conn_result receive_bytes(struct conn_link *l, struct iovec *piece, size_t pieces)
+{
+	uint32_t room = 0;
+	uint32_t got;
+
+	for (size_t i = 0; i < pieces; i++)
+		room += (uint32_t)piece[i].iov_len;
+	if (!receive_into(l, piece, pieces, false))
+		return receive_failed(l);
+	if (l->conn->in_ended)
+		return CONN_ENDED;
+	got = l->conn->received.message.length;
+	if (got == room && l->appetite < CONN_READ_CHUNKS)
+		l->appetite *= 2;
+	else if (got < room / 2)
+		l->appetite = 1;
+	return got == room ? CONN_PARTLY : CONN_BLOCKED;
+}
+
+enum conn_result conn_receive(struct conn_link *l)
+{
+	struct conn *c = l->conn;
+	struct iovec piece[CONN_READ_CHUNKS];
+	size_t pieces;
+
+	if (c->in_ended)
+		return CONN_ENDED;
+	if (!reserve_room(l))
+		return CONN_STARVED;
+	pieces = queue_pieces(l->region, &c->in, c->in.head, queue_room_end(&c->in), piece,
+			      c->takes_fds ? 1 : CONN_READ_CHUNKS);
+	return c->takes_fds ? receive_with_fds(l, piece) : receive_bytes(l, piece, pieces);
+}
+
+/* Put the waiting descriptor into the message about to be sent. */
+static void attach_fd(struct conn *c)
+{
+	struct msghdr *h = &c->sent.message.header;
+	struct cmsghdr *m;
+
+	h->msg_control = c->control;
+	h->msg_controllen = sizeof(c->control);
+	m = CMSG_FIRSTHDR(h);
+	m->cmsg_level = SOL_SOCKET;
+	m->cmsg_type = SCM_RIGHTS;
+	m->cmsg_len = CMSG_LEN(sizeof(int32_t));
+	memcpy(CMSG_DATA(m), &c->out_fd, sizeof(int32_t));
+}
+
+enum conn_result conn_send(struct conn_link *l)
+{
+	struct conn *c = l->conn;
+	struct iovec piece[CONN_READ_CHUNKS];
+	uint64_t from = c->out.tail;
+	uint64_t to = c->out.head;
+	size_t pieces;
+	int sent;
+
+	if (c->out_broken)
+		return CONN_ENDED;
+	if (from == to)
+		return CONN_BLOCKED;
+	c->sent.with_fd = c->out_fd >= 0 && from == c->out_fd_at;
+	if (c->out_fd >= 0 && from < c->out_fd_at)
+		to = c->out_fd_at;
+	pieces = queue_pieces(l->region, &c->out, from, to, piece, CONN_READ_CHUNKS);
+	arm(l, &c->sent, from, piece, pieces);
+	if (c->sent.with_fd)
+		attach_fd(c);
+	do
+		sent = sendmmsg(c->fd, kernel_view(&c->sent), 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	region_barrier(l->region);
+	if (sent < 0) {
+		int error = errno;
+
+		apply_sent(l);
+		if (error == EAGAIN || error == ENOBUFS || error == ENOMEM)
+			return CONN_BLOCKED;
+		REGION_SET(l->region, c->out_broken, 1);
+		region_commit(l->region);
+		return CONN_ENDED;
+	}
+	apply_sent(l);
+	return c->out.tail == c->out.head ? CONN_BLOCKED : CONN_PARTLY;
+}
+
+int conn_claim_fd(struct conn_link *l, uint64_t end)
+{
+	struct conn *c = l->conn;
+	int fd;
+
+	if (c->fd_count == 0 || c->fds[0].at >= end)
+		return -1;
+	region_edit(l->region, &c->fd_count, sizeof(c->fd_count));
+	region_edit(l->region, c->fds, sizeof(c->fds));
+	while (c->fd_count > 1 && c->fds[1].at < end)
+		forget_fd(c, 0);
+	fd = c->fds[0].fd;
+	c->fd_count--;
+	memmove(&c->fds[0], &c->fds[1], c->fd_count * sizeof(c->fds[0]));
+	return fd;
+}
+
+void conn_close(struct conn_link *l)
+{
+	struct conn *c = l->conn;
+	int fd = c->fd;
+
+	region_edit(l->region, c, sizeof(*c));
+	while (c->fd_count > 0)
+		forget_fd(c, c->fd_count - 1);
+	if (c->out_fd >= 0)
+		close(c->out_fd);
+	queue_clear(l->region, &c->in);
+	queue_clear(l->region, &c->out);
+	c->state = CONN_FREE;
+	c->fd = -1;
+	c->out_fd = -1;
+	region_commit(l->region);
+	shutdown(fd, SHUT_RDWR);
+	close(fd);
+}

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The guest's own view of its network: sends a numbered datagram to an echo server each INTERVAL
- * milliseconds, notes when each answer came, and tells over a serial port what was lost.
- *
- * An outage begins with the sending of the first probe that got no answer in time and ends with
- * the arrival of the next answer to any probe. Times are the guest's CLOCK_MONOTONIC, so nothing
- * of it depends on the host's idea of when the network was away.
+ * milliseconds, and notes when each answer came. An outage is the time between two answers, by the
+ * guest's CLOCK_MONOTONIC: nothing of it depends on the host's idea of when the network was away,
+ * and it is never shorter than the network was. (So it is one interval when nothing is wrong.)
  *
  * Lines to the port:
  *   probe ready interval_ms=10
- *   outage first=812 lost=2 ms=23.1 gap_ms=32.9        when one has ended
- *   beat sent=900 answered=897                         once a second
+ *   outage first=812 lost=2 outage_ms=32.9      one of more than two intervals has ended
+ *   beat sent=900 answered=897                  once a second
  * Requests from the port, one a line:
- *   report   window sent= answered= lost= outages= outage_ms= gap_ms= quiet_ms= : the worst since
- *            the last report, an outage that still goes on included; begins a new window
+ *   report   window sent= answered= outage_ms= quiet_ms= : since the last report; outage_ms is the
+ *            longest, one that still goes on included; quiet_ms: since the newest answer
  *   dump     the newest probes, one line each: probe seq= sent_us= answered_us= (0: never)
  */
 #include <arpa/inet.h>
@@ -45,18 +43,18 @@ struct record {
 };
 
 struct window {
-	uint64_t sent, answered, outages;
-	uint64_t outage_us, gap_us; /* the longest */
+	uint64_t sent, answered;
+	uint64_t outage_us; /* the longest */
 };
 
 struct probe {
 	int sock, timer, port;
 	uint64_t interval_us;
-	uint64_t next;		/* sequence number of the next probe; the first is 1 */
-	uint64_t newest;	/* the highest number answered so far */
-	uint64_t newest_at_us;	/* when that came */
+	uint64_t next;	       /* sequence number of the next probe; the first is 1 */
+	uint64_t newest;       /* the highest number answered so far */
+	uint64_t newest_at_us; /* when that came */
 	uint64_t answered;
-	uint64_t beat_us;	/* when the next heartbeat is due */
+	uint64_t beat_us; /* when the next heartbeat is due */
 	struct window window;
 	struct record record[RECORDS]; /* of probe n: [n % RECORDS] */
 	char request[REQUEST_MAX];
@@ -93,31 +91,19 @@ static void send_probe(struct probe *p, uint64_t now)
 	(void)!send(p->sock, &packet, sizeof(packet), MSG_DONTWAIT); /* not sent: not answered */
 }
 
-/* How long the oldest probe after the newest answered one has waited. 0: all are answered. */
-static uint64_t waited_us(const struct probe *p, uint64_t now)
-{
-	uint64_t first = p->newest + 1;
-
-	if (first >= p->next || p->next - first >= RECORDS)
-		return 0;
-	return now - p->record[first % RECORDS].sent_us;
-}
-
 static void note_outage(struct probe *p, uint64_t seq, uint64_t now)
 {
-	uint64_t gap = now - p->newest_at_us, lasted = waited_us(p, now);
-	char line[160];
+	uint64_t outage = now - p->newest_at_us;
+	char line[120];
 
-	if (p->newest == 0 || (seq == p->newest + 1 && gap <= 2 * p->interval_us))
+	if (p->newest == 0)
 		return;
-	p->window.outages++;
-	if (lasted > p->window.outage_us)
-		p->window.outage_us = lasted;
-	if (gap > p->window.gap_us)
-		p->window.gap_us = gap;
-	snprintf(line, sizeof(line),
-		 "outage first=%" PRIu64 " lost=%" PRIu64 " ms=%.1f gap_ms=%.1f\n", p->newest + 1,
-		 seq - p->newest - 1, ms(lasted), ms(gap));
+	if (outage > p->window.outage_us)
+		p->window.outage_us = outage;
+	if (outage <= 2 * p->interval_us)
+		return;
+	snprintf(line, sizeof(line), "outage first=%" PRIu64 " lost=%" PRIu64 " outage_ms=%.1f\n",
+		 p->newest + 1, seq - p->newest - 1, ms(outage));
 	say(p, line);
 }
 
@@ -156,18 +142,14 @@ static void beat(struct probe *p, uint64_t now)
 static void report(struct probe *p, uint64_t now)
 {
 	struct window *w = &p->window;
-	uint64_t waited = waited_us(p, now), quiet = now - p->newest_at_us;
-	char line[200];
+	uint64_t quiet = now - p->newest_at_us;
+	char line[160];
 
-	if (waited > 2 * p->interval_us && waited > w->outage_us)
-		w->outage_us = waited;
-	if (quiet > 2 * p->interval_us && quiet > w->gap_us)
-		w->gap_us = quiet;
+	if (quiet > w->outage_us)
+		w->outage_us = quiet;
 	snprintf(line, sizeof(line),
-		 "window sent=%" PRIu64 " answered=%" PRIu64 " lost=%" PRIu64 " outages=%" PRIu64
-		 " outage_ms=%.1f gap_ms=%.1f quiet_ms=%.1f\n",
-		 w->sent, w->answered, w->sent > w->answered ? w->sent - w->answered : 0,
-		 w->outages, ms(w->outage_us), ms(w->gap_us), ms(quiet));
+		 "window sent=%" PRIu64 " answered=%" PRIu64 " outage_ms=%.1f quiet_ms=%.1f\n",
+		 w->sent, w->answered, ms(w->outage_us), ms(quiet));
 	say(p, line);
 	*w = (struct window){ 0 };
 }

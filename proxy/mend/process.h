@@ -26,12 +26,16 @@ struct process {
 	void (*news)(struct process *p, enum process_news what, void *owner);
 	void *owner;
 	int pidfd;   /* -1: nothing is watched */
-	int inotify; /* -1: nothing to wait for */
+	int inotify; /* on the folder where readiness will show, -1: nothing to wait for */
+	int timer;   /* timerfd, only until it is ready; -1: it is */
 	int32_t pid;
-	bool child;  /* ours to wait for */
+	bool child;		  /* ours to wait for */
 	enum backend_cause cause; /* after PROCESS_ENDED */
 	int detail;
-	struct loop_io pid_io, inotify_io;
+	uint64_t interval;    /* ns between two looks at its readiness */
+	uint64_t counts_from; /* a process that we did not start counts as ready from this time on,
+			       * CLOCK_BOOTTIME: its pid file may be gone. UINT64_MAX: never */
+	struct loop_io pid_io, inotify_io, timer_io;
 };
 
 void process_init(struct process *p, struct loop *l, const struct policy_backend *policy,
@@ -58,9 +62,10 @@ bool process_start(struct process *p, int32_t *receipt, uint64_t *start_time, st
 bool process_find(struct process *p, uint64_t *start_time);
 
 /* Watch @pid again after a restart of the worker, if it still is the process that began at
- * @start_time. */
+ * @start_time. PROCESS_READY follows here too, whether or not it was told before. */
 bool process_resume(struct process *p, int32_t pid, uint64_t start_time, bool child);
 
+/* False from its death on, even before PROCESS_ENDED was told. */
 bool process_alive(const struct process *p);
 /* SIGTERM or SIGKILL through the pidfd; PROCESS_ENDED follows. */
 void process_signal(struct process *p, int signal);

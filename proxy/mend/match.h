@@ -7,7 +7,7 @@
 #include "mend/policy.h"
 #include "qmp/message.h"
 
-/* Does this event of QEMU's fit the pattern: same name, and each named member of data equal? Pure. */
+/* Does this event of QEMU's fit the pattern: same name, each named member of data equal? Pure. */
 bool match_event(const struct policy_event *pattern, const struct qmp_message *event);
 
 #endif

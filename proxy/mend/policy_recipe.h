@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MEND_POLICY_RECIPE_H
+#define MEND_POLICY_RECIPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "mend/policy_keys.h"
+#include "mend/policy_reader.h"
+
+/* Recipes and what stands for ${...} in them. Only the files that read policies include it. */
+
+/* What one ${name} stands for. */
+struct policy_value {
+	const char *name;    /* lives as long as the recipe */
+	char *text;	     /* owned; NULL: not to be had here */
+	const char *why_not; /* ... and why */
+	bool used;
+};
+
+enum { POLICY_MAX_VALUES = POLICY_MAX_PARAMETERS + 8 };
+
+struct policy_scope {
+	struct policy_reader *reader;
+	struct policy_value values[POLICY_MAX_VALUES];
+	size_t count;
+	bool lenient; /* the recipe could not be read: unknown names are no news */
+};
+
+/* policy_expand.c */
+
+/* ${backend}, ${vm}, ${socket}, ${pidfile}, ${ready-deadline}, ${fd}, ${command}: there or not. */
+void scope_init(struct policy_scope *s, struct policy_reader *r);
+void scope_release(struct policy_scope *s);
+/* Add or replace. @text is copied; NULL: not to be had, and @why_not says why. */
+void scope_set(struct policy_scope *s, const char *name, const char *text, const char *why_not);
+/* Was ${name} put in since it was set? */
+bool scope_used(const struct policy_scope *s, const char *name);
+/* The string @value with ${...} and $$ replaced, as a copy; NULL after an error. */
+char *scope_expand(struct policy_scope *s, const struct json *value)
+	__attribute__((warn_unused_result));
+
+/* policy_recipe.c */
+
+/* The recipe that the string @value of a policy names, read now or before. NULL: it cannot be used;
+ * why was reported, here or when it was read first. */
+const struct policy_recipe *policy_recipe_find(struct policy_reader *r, const struct json *value);
+/* Add a recipe whose text is at hand. */
+const struct policy_recipe *policy_recipe_add(struct policy_reader *r, const char *name,
+					      const char *path, struct span text);
+void policy_recipes_release(struct policy_reader *r);
+/* The parameters it declares: an object, or NULL. */
+const struct json *policy_recipe_declared(const struct policy_recipe *recipe);
+/* Put the parameters that the backend @node gives, or their defaults, into the scope. */
+void policy_recipe_parameters(struct policy_scope *s, const struct policy_recipe *recipe,
+			      const struct json *node);
+
+/* policy_rules.c */
+
+/* The form of the rules: keys, types, numbers of things. What ${...} hides is seen later. */
+bool policy_rules_check(struct policy_reader *r, const struct json *rules);
+/* The rules of @recipe as those of @b, which is complete but for them. */
+void policy_rules_expand(struct policy_scope *s, const struct policy_recipe *recipe,
+			 struct policy_backend *b);
+
+#endif

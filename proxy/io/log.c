@@ -95,7 +95,8 @@ static bool write_line(const char *line, size_t len)
 {
 	struct pollfd p = { STDERR_FILENO, POLLOUT, 0 };
 
-	if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0)
+	/* Without a reader POLLERR is set too: writing would only raise SIGPIPE. */
+	if (poll(&p, 1, 0) != 1 || p.revents != POLLOUT)
 		return false;
 	return write(STDERR_FILENO, line, len) == (ssize_t)len;
 }

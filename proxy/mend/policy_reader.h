@@ -11,7 +11,8 @@
 #include "qmp/json.h"
 #include "qmp/span.h"
 
-/* What the files that turn policy text into struct policy share; for them and the tests alone. */
+/* What the files that turn policy text into struct policy share; for
+ * them, the tests and the command line's look into folders alone. */
 
 enum {
 	POLICY_MAX_BYTES = 1024 * 1024, /* of one file */
@@ -100,12 +101,11 @@ bool reader_count(struct policy_reader *r, const struct json *value, uint32_t ma
 /* Names of VMs, backends, recipes: [A-Za-z0-9._-]+, at most POLICY_MAX_NAME. @what: "VM". */
 bool reader_name(struct policy_reader *r, size_t offset, const char *text, const char *what)
 	__attribute__((warn_unused_result));
-/* An absolute path of at most @max bytes, as a copy, or NULL. */
+/* An absolute path of at most @max bytes, as a copy without "//" and "/./", or NULL. */
 char *reader_path(struct policy_reader *r, const struct json *value, const char *text, size_t max)
 	__attribute__((warn_unused_result));
+/* Note that @path is used; an error when it already was. */
 bool reader_use_path(struct policy_reader *r, const struct json *value, const char *path);
-/* "/a//b/./c" and "/a/b/c" are one path. */
-bool policy_same_path(const char *a, const char *b);
 
 void *policy_alloc(size_t count, size_t size); /* zeroed; aborts when there is no memory */
 char *policy_copy(struct span text);

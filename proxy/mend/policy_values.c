@@ -104,6 +104,23 @@ bool reader_name(struct policy_reader *r, size_t offset, const char *text, const
 	return true;
 }
 
+/* "/a//b/./c" is "/a/b/c": so that paths can be compared as text. */
+static char *plain_path(const char *path)
+{
+	char *copy = policy_copy(span_of(path)), *to = copy;
+
+	while (*path != '\0') {
+		if (path[0] == '/' && path[1] == '/')
+			path++;
+		else if (path[0] == '/' && path[1] == '.' && path[2] == '/')
+			path += 2;
+		else
+			*to++ = *path++;
+	}
+	*to = '\0';
+	return copy;
+}
+
 char *reader_path(struct policy_reader *r, const struct json *value, const char *text, size_t max)
 {
 	struct reader_quote q = reader_quote(text);
@@ -133,30 +150,7 @@ char *reader_path(struct policy_reader *r, const struct json *value, const char 
 			     "%s: nothing is put in for ${...} here: write the path out", q.text);
 		return NULL;
 	}
-	return policy_copy(span_of(text));
-}
-
-/* The next byte of a path whose "//" and "/./" are read as "/". */
-static char path_byte(const char **path)
-{
-	const char *p = *path;
-
-	while (p[0] == '/' && (p[1] == '/' || (p[1] == '.' && p[2] == '/')))
-		p += p[1] == '/' ? 1 : 2;
-	*path = *p == '\0' ? p : p + 1;
-	return *p;
-}
-
-bool policy_same_path(const char *a, const char *b)
-{
-	for (;;) {
-		char x = path_byte(&a), y = path_byte(&b);
-
-		if (x != y)
-			return false;
-		if (x == '\0')
-			return true;
-	}
+	return plain_path(text);
 }
 
 bool reader_use_path(struct policy_reader *r, const struct json *value, const char *path)
@@ -165,7 +159,7 @@ bool reader_use_path(struct policy_reader *r, const struct json *value, const ch
 	unsigned row, column;
 
 	for (size_t i = 0; i < r->use_count; i++) {
-		if (!policy_same_path(r->uses[i].path, path))
+		if (strcmp(r->uses[i].path, path) != 0)
 			continue;
 		json_position(text, r->uses[i].offset, &row, &column);
 		return reader_error(r, value->offset,

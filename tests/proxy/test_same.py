@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 # pylint: disable=wrong-import-position
 import same
 from same import HELLO, HELLO_OOB
-from tap import case, check, run
+from tap import case, check, equal, run
 
 PAIR = same.Shared()
 
@@ -124,7 +124,7 @@ IDS = {
     "nested mixed": '[[{"a":[1.5,-0,{"b":null}]}],"x",[[]]]',
     "an array of 500": "[" * 500 + "]" * 500, "objects 500 deep": '{"a":' * 500 + "1" + "}" * 500,
     "an array of 1022": "[" * 1022 + "]" * 1022, "an array of 1023": "[" * 1023 + "]" * 1023,
-    "a long string": '"' + "x" * 100000 + '"', "a pair like qmend's own": "[7, 1]",
+    "a long string": '"' + "x" * 20000 + '"', "a pair like qmend's own": "[7, 1]",
     "a pair like qmend's own, huge": "[18446744073709551615, [3, null]]",
     "a list of one": "[5]",
 }
@@ -239,7 +239,7 @@ def printable(data):
 
 for _data in GARBAGE:
     text(f"garbage: {printable(_data)}", _data, before=b"\n\xff\n" if _data in (
-        b'{"a":1,"a":', b'{"execute":"query-name"', b'"\\"', b"''' ") else b"\n")
+        b'{"a":1,"a":', b'{"execute":"query-name"', b'"\\"', b"''' ", b'{"a":[}') else b"\n")
     text(f"garbage before negotiation: {printable(_data)}", _data + b"\xff" + HELLO, hello=False)
 for _data in OPEN:
     text(f"left open: {printable(_data)}", _data, before=b"\xff\n")
@@ -366,17 +366,17 @@ def _(talk):
     talk.sync()
 
 
-@dialogue("a command of 1 MiB")
+@dialogue("a command of 256 KiB")
 def _(talk):
-    talk.send(b'{"execute":"qom-get","arguments":{"path":"' + b"p" * (1 << 20)
+    talk.send(b'{"execute":"qom-get","arguments":{"path":"' + b"p" * (1 << 18)
               + b'","property":"x"},"id":1}')
     talk.sync()
 
 
-@dialogue("an id of 200 KiB, three times")
+@dialogue("an id of 100 KB, twice")
 def _(talk):
-    line = b'{"execute":"query-name","id":["' + b"i" * 200000 + b'"]}\n'
-    talk.send(line * 3)
+    line = b'{"execute":"query-name","id":["' + b"i" * 100000 + b'"]}\n'
+    talk.send(line * 2)
     talk.sync()
 
 
@@ -419,34 +419,41 @@ def mutations(seed, count, oob):
     def play(talk):
         for number, data in enumerate(texts):
             talk.number = number
-            talk.send(data)
+            if oob and talk.direct:
+                # QEMU 7.2 with oob enabled aborts when errors pile up (an assertion in
+                # handle_qmp_command(): one byte may complete two messages, and eight are the limit)
+                talk.split(data, 2, 0.0002)
+            else:
+                talk.send(data)
             talk.sync(b"\xff\n")
     return texts, play
 
 
-def first_difference(texts, one, two):
-    """Which text was answered differently."""
-    def answers(transcript):
-        found, part = [], []
-        for line in transcript.splitlines():
-            part.append(line)
-            if b'"sync-' in line:
-                found.append(part)
-                part = []
-        return found
-    for data, left, right in zip([b"<hello>"] + texts, answers(one), answers(two)):
-        if left != right:
-            return f"{data!r}\n  QEMU:  {left}\n  qmend: {right}"
-    return "none"
+def answers(transcript, oob):
+    """The answers to each text. Those out of band may overtake others: the order is not kept."""
+    found, part = [], []
+    for line in transcript.splitlines():
+        part.append(line)
+        if b'"sync-' in line:
+            found.append(sorted(part) if oob else part)
+            part = []
+    return found
+
+
+def compare_answers(texts, one, two):
+    """Name the first text that was answered differently."""
+    for data, left, right in zip(texts, one, two):
+        check(left == right, f"answered differently: {data!r}\n  QEMU:  {left}\n  qmend: {right}")
+    equal(len(one), len(two), "how many were answered")
 
 
 for _seed in range(6):
     def _mutated(seed=_seed):
-        texts, play = mutations(seed, 200, seed % 2 == 1)
-        pair = PAIR.get()
-        one, two = (same.play(play, side, True, seed % 2 == 1) for side in pair)
-        check(one == two, "answered differently:", first_difference(texts, one, two))
-    case(f"200 mutated texts, seed {_seed}")(_mutated)
+        oob = seed % 2 == 1
+        texts, play = mutations(seed, 60 if oob else 200, oob)
+        one, two = (answers(same.play(play, side, True, oob), oob) for side in PAIR.get())
+        compare_answers(texts, one, two)
+    case(f"mutated texts, seed {_seed}{', oob enabled' if _seed % 2 else ''}")(_mutated)
 
 if __name__ == "__main__":
     run()

@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One client: what it says is cut into texts, waits for its turn, and is answered here or goes to
+ * QEMU. Called by router.c alone. It does not know what comes back: qemu.c delivers replies.
+ *
+ * Every text becomes `pending`, good or bad, so that errors of qmend's own come in their place in
+ * the order of replies: an answer made here waits until nothing of this client is outstanding at
+ * QEMU. Only OOB commands leave when they are read, as they do in QEMU. At most ROUTER_PENDING
+ * texts wait, as in QEMU; then reading stops.
+ */
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/log.h"
+#include "mux/parts.h"
+#include "qmp/id.h"
+#include "qmp/session.h"
+
+static const uint64_t DRAIN_NS = UINT64_C(5000000000);
+
+enum { ANSWER_EXTRA = 256 }; /* bytes around an id or a body in an answer */
+
+/* What client_turn() looks at. */
+struct turn {
+	struct router *rt;
+	uint32_t slot;
+	struct client *client;
+	struct pending *pending;
+	struct qmp_message m;
+	struct qmp_error e;
+};
+
+bool client_is(const struct router *rt, uint32_t slot, uint32_t generation)
+{
+	const struct conn *c = router_conn(rt, slot);
+
+	return slot != ROUTER_QEMU_SLOT && c->state == CONN_OPEN && c->generation == generation;
+}
+
+void client_append(struct router *rt, uint32_t slot, struct span bytes)
+{
+	struct conn *c = router_conn(rt, slot);
+
+	if (c->out_broken || !queue_append(rt->region, &c->out, bytes))
+		return;
+	slots_add(&rt->unsent, slot);
+}
+
+void client_greet(struct router *rt, uint32_t slot)
+{
+	struct client *c = router_client(rt, slot);
+	const struct queue *greeting = &router_qemu(rt)->greeting;
+	struct span text;
+
+	if (c->greeted)
+		return;
+	router_make_room(rt, queue_length(greeting), 1);
+	if (router_conn(rt, slot)->state != CONN_OPEN)
+		return;
+	text = queue_gather(rt->region, greeting, greeting->tail, greeting->head, &rt->text);
+	REGION_SET(rt->region, c->greeted, 1);
+	client_append(rt, slot, text);
+	region_commit(rt->region);
+	slots_add(&rt->pending, slot);
+}
+
+/* Where the bytes begin that are still needed. */
+static uint64_t first_needed(const struct client *c)
+{
+	return c->pending_count > 0 ? c->pending[0].start : c->keep;
+}
+
+static void drop_read_bytes(struct router *rt, uint32_t slot)
+{
+	queue_consume(rt->region, &router_conn(rt, slot)->in, first_needed(router_client(rt, slot)));
+}
+
+/* The framer has come so far: final in the caller's transaction. */
+static void note_progress(struct router *rt, uint32_t slot, uint64_t keep)
+{
+	struct client *c = router_client(rt, slot);
+
+	region_edit(rt->region, &c->keep, sizeof(c->keep));
+	region_edit(rt->region, &c->framer, sizeof(c->framer));
+	c->framer = rt->framers[slot];
+	c->keep = keep;
+}
+
+static void make_pending(struct router *rt, uint32_t slot, bool bad)
+{
+	struct client *c = router_client(rt, slot);
+	const struct qmp_framer *f = &rt->framers[slot];
+	struct pending *p = &c->pending[c->pending_count];
+
+	region_edit(rt->region, p, sizeof(*p));
+	*p = (struct pending){
+		.framer = *f,
+		.start = bad ? f->token : f->begin,
+		.fd = conn_claim_fd(&rt->links[slot], f->end),
+		.bad = bad,
+	};
+	REGION_SET(rt->region, c->pending_count, c->pending_count + 1);
+	note_progress(rt, slot, f->end);
+	drop_read_bytes(rt, slot);
+	region_commit(rt->region);
+	slots_add(&rt->pending, slot);
+}
+
+/* Nothing is complete, but blanks and what an error made void need not be kept. */
+static void drop_blanks(struct router *rt, uint32_t slot)
+{
+	struct client *c = router_client(rt, slot);
+
+	if (c->keep == rt->framers[slot].begin)
+		return;
+	note_progress(rt, slot, rt->framers[slot].begin);
+	drop_read_bytes(rt, slot);
+	region_commit(rt->region);
+}
+
+static struct span got_text(struct router *rt, uint32_t slot)
+{
+	const struct qmp_framer *f = &rt->framers[slot];
+
+	return queue_gather(rt->region, &router_conn(rt, slot)->in, f->begin, f->end, &rt->text);
+}
+
+enum oob_result { OOB_SENT, OOB_NONE, OOB_WAITS };
+
+/* Forward what the framer has just found if it is an OOB command. */
+static enum oob_result try_oob(struct router *rt, uint32_t slot)
+{
+	struct client *c = router_client(rt, slot);
+	struct qmp_message m;
+	struct qmp_error e;
+	struct request *q;
+	struct span text;
+	int fd;
+
+	if (!c->oob || router_qemu(rt)->state != QEMU_READY)
+		return OOB_NONE;
+	text = got_text(rt, slot);
+	if (qmp_command_parse(text, &rt->framers[slot], true,
+			      (enum qmp_dialect)router_qemu(rt)->dialect, &m, &e) != QMP_COMMAND_OK ||
+	    m.kind != QMP_MESSAGE_OOB || c->read_only)
+		return OOB_NONE;
+	if (!request_has_room(rt, true))
+		return OOB_WAITS;
+	router_make_room(rt, text.len + ANSWER_EXTRA, 1);
+	if (router_conn(rt, slot)->state != CONN_OPEN)
+		return OOB_WAITS;
+	fd = conn_claim_fd(&rt->links[slot], rt->framers[slot].end);
+	q = request_new(rt, slot, &m);
+	request_send(rt, q, &m, -1);
+	note_progress(rt, slot, rt->framers[slot].end);
+	drop_read_bytes(rt, slot);
+	region_commit(rt->region);
+	if (fd >= 0)
+		close(fd);
+	return OOB_SENT;
+}
+
+/* One step of the framer; false when it can do no more now. */
+static bool scan_once(struct router *rt, uint32_t slot)
+{
+	struct client *c = router_client(rt, slot);
+	struct conn_link *l = &rt->links[slot];
+	struct span in = queue_view(rt->region, &l->conn->in, rt->framers[slot].pos, &l->cursor);
+	size_t used;
+
+	if (in.len == 0) {
+		drop_blanks(rt, slot);
+		return false;
+	}
+	switch (qmp_framer_feed(&rt->framers[slot], in, &used)) {
+	case QMP_FRAMER_NEED_MORE:
+		return true;
+	case QMP_FRAMER_BAD:
+		make_pending(rt, slot, true);
+		return true;
+	case QMP_FRAMER_GOT:
+		break;
+	}
+	switch (try_oob(rt, slot)) {
+	case OOB_SENT:
+		return true;
+	case OOB_WAITS:
+		rt->framers[slot] = c->framer; /* found again when an OOB reply has come */
+		slots_add(&rt->stalled, slot);
+		return false;
+	case OOB_NONE:
+		break;
+	}
+	make_pending(rt, slot, false);
+	return true;
+}
+
+void client_scan(struct router *rt, uint32_t slot)
+{
+	const struct client *c = router_client(rt, slot);
+
+	slots_remove(&rt->unread, slot);
+	while (router_conn(rt, slot)->state == CONN_OPEN && c->pending_count < ROUTER_PENDING)
+		if (!scan_once(rt, slot))
+			break;
+	slots_add(&rt->changed, slot);
+}
+
+/* The first pending text has been dealt with, in the caller's transaction. */
+static void pop_pending(struct turn *t)
+{
+	struct client *c = t->client;
+	struct region *r = t->rt->region;
+
+	region_edit(r, c->pending, c->pending_count * sizeof(c->pending[0]));
+	REGION_SET(r, c->pending_count, c->pending_count - 1);
+	memmove(&c->pending[0], &c->pending[1], c->pending_count * sizeof(c->pending[0]));
+	drop_read_bytes(t->rt, t->slot);
+	slots_add(&t->rt->unread, t->slot);
+	if (c->pending_count > 0)
+		slots_add(&t->rt->pending, t->slot);
+}
+
+/* Send what lies in rt->answer as the answer to the first pending text. */
+static enum client_turn answer(struct turn *t)
+{
+	struct router *rt = t->rt;
+	int fd = t->pending->fd;
+
+	router_make_room(rt, rt->answer.len, 1);
+	if (router_conn(rt, t->slot)->state != CONN_OPEN)
+		return TURN_NOTHING;
+	client_append(rt, t->slot, qmp_buffer_span(&rt->answer));
+	pop_pending(t);
+	region_commit(rt->region);
+	if (fd >= 0)
+		close(fd);
+	return TURN_DONE;
+}
+
+static enum client_turn answer_error(struct turn *t, struct span id)
+{
+	qmp_buffer_clear(&t->rt->answer);
+	if (!qmp_build_error(&t->rt->answer, &t->e, id)) {
+		client_close(t->rt, t->slot, "id too large");
+		return TURN_NOTHING;
+	}
+	return answer(t);
+}
+
+static enum client_turn answer_return(struct turn *t, struct span body)
+{
+	qmp_buffer_clear(&t->rt->answer);
+	if (!qmp_build_return(&t->rt->answer, body, t->m.id)) {
+		client_close(t->rt, t->slot, "id too large");
+		return TURN_NOTHING;
+	}
+	return answer(t);
+}
+
+static enum client_turn answer_status(struct turn *t)
+{
+	AUTO_BUF struct qmp_buffer body = QMP_BUFFER_INIT(4 << 20);
+
+	status_print(t->rt, &body);
+	return answer_return(t, qmp_buffer_span(&body));
+}
+
+/* The kept value goes from queue to queue; only what stands around it is built. */
+static enum client_turn answer_cached(struct turn *t, uint8_t number)
+{
+	static const size_t before = sizeof("{\"return\": ") - 1;
+	struct router *rt = t->rt;
+	const struct queue *body = cache_body(rt, number);
+	struct conn *c = router_conn(rt, t->slot);
+	struct span frame;
+
+	qmp_buffer_clear(&rt->answer);
+	if (!qmp_build_return(&rt->answer, SPAN(""), t->m.id)) {
+		client_close(rt, t->slot, "id too large");
+		return TURN_NOTHING;
+	}
+	frame = qmp_buffer_span(&rt->answer);
+	router_make_room(rt, frame.len + queue_length(body), 1);
+	if (c->state != CONN_OPEN)
+		return TURN_NOTHING;
+	client_append(rt, t->slot, span_cut(frame, 0, before));
+	if (!c->out_broken && !queue_append_queue(rt->region, &c->out, body))
+		abort(); /* room was made */
+	client_append(rt, t->slot, span_cut(frame, before, frame.len));
+	pop_pending(t);
+	region_commit(rt->region);
+	return TURN_DONE;
+}
+
+static enum client_turn negotiate(struct turn *t)
+{
+	bool oob = false;
+
+	if (qmp_session_negotiate(&t->m, router_qemu(t->rt)->offers_oob, &oob, &t->e) !=
+	    QMP_SESSION_NEGOTIATED)
+		return answer_error(t, t->m.id);
+	region_edit(t->rt->region, &t->client->negotiated, sizeof(t->client->negotiated));
+	region_edit(t->rt->region, &t->client->oob, sizeof(t->client->oob));
+	t->client->negotiated = 1;
+	t->client->oob = oob;
+	return answer_return(t, SPAN("{}"));
+}
+
+/* In the transaction of forwarding: QEMU gets the descriptor only with a command that takes one. */
+static int fd_to_send(const struct turn *t)
+{
+	return access_takes_fd(t->m.name) ? t->pending->fd : -1;
+}
+
+static enum client_turn forward(struct turn *t)
+{
+	struct router *rt = t->rt;
+	bool oob = t->m.kind == QMP_MESSAGE_OOB;
+	int fd = fd_to_send(t);
+	int unused = fd < 0 ? t->pending->fd : -1;
+	uint8_t cached = cache_number(&t->m);
+	struct request *q;
+
+	if (!request_has_room(rt, oob) || (fd >= 0 && router_qemu(rt)->fd_in_flight))
+		return TURN_FULL;
+	router_make_room(rt, t->m.text.len + ANSWER_EXTRA, 1);
+	if (router_conn(rt, t->slot)->state != CONN_OPEN)
+		return TURN_NOTHING;
+	q = request_new(rt, t->slot, &t->m);
+	if (!names_note(rt, q, &t->m, &t->e)) {
+		request_free(rt, q);
+		return answer_error(t, t->m.id);
+	}
+	q->cached = cached;
+	q->shared = rt->coalesce && access_is_shareable(&t->m);
+	request_send(rt, q, &t->m, fd);
+	if (rt->sink.command != NULL)
+		rt->sink.command(rt->sink.owner, &t->m);
+	pop_pending(t);
+	REGION_SET(rt->region, router_qemu(rt)->turn, t->slot);
+	region_commit(rt->region);
+	if (unused >= 0)
+		close(unused);
+	return TURN_DONE;
+}
+
+/* Is the same query on its way, so that its answer will do? */
+static bool wait_for_shared(struct turn *t)
+{
+	struct router *rt = t->rt;
+
+	if (!rt->coalesce || !access_is_shareable(&t->m) || t->client->outstanding > 0)
+		return false;
+	for (uint32_t i = 0; i < ROUTER_REQUESTS; i++) {
+		const struct request *q = region_at(rt->region, SECTION_REQUEST, i);
+
+		if (q->number == 0 || !q->shared || strcmp(q->name, t->m.name) != 0)
+			continue;
+		REGION_SET(rt->region, t->pending->waits_for, q->number);
+		region_commit(rt->region);
+		return true;
+	}
+	return false;
+}
+
+void client_share(struct router *rt, uint32_t slot, uint64_t number, struct span body)
+{
+	struct turn t = { .rt = rt, .slot = slot, .client = router_client(rt, slot) };
+	struct span text;
+
+	t.pending = &t.client->pending[0];
+	if (router_conn(rt, slot)->state != CONN_OPEN || t.client->pending_count == 0 ||
+	    t.pending->waits_for != number)
+		return;
+	text = queue_gather(rt->region, &router_conn(rt, slot)->in, t.pending->start,
+			    t.pending->framer.end, &rt->text);
+	if (qmp_command_parse(text, &t.pending->framer, t.client->oob,
+			      (enum qmp_dialect)router_qemu(rt)->dialect, &t.m,
+			      &t.e) == QMP_COMMAND_OK &&
+	    answer_return(&t, body) == TURN_DONE)
+		slots_add(&rt->changed, slot);
+}
+
+/* A well-formed command whose answer is decided here. */
+static enum client_turn command_turn(struct turn *t)
+{
+	struct router *rt = t->rt;
+	bool alone = t->client->outstanding == 0;
+	uint8_t number = cache_number(&t->m);
+
+	if (strcmp(t->m.name, "x-qmend-status") == 0)
+		return alone ? answer_status(t) : TURN_NOTHING;
+	if (router_qemu(rt)->state != QEMU_READY)
+		return TURN_NOTHING;
+	if (!t->client->negotiated)
+		return negotiate(t);
+	if (t->client->read_only && !access_read_only_allows(t->m.name)) {
+		if (!alone)
+			return TURN_NOTHING;
+		qmp_error_set(&t->e, "The command %s is refused: this socket is read-only",
+			      t->m.name);
+		return answer_error(t, t->m.id);
+	}
+	if (request_find(rt, t->pending->waits_for) != NULL || wait_for_shared(t))
+		return TURN_NOTHING;
+	if (alone && number != 0 && cache_has(rt, number))
+		return answer_cached(t, number);
+	return forward(t);
+}
+
+enum client_turn client_turn(struct router *rt, uint32_t slot)
+{
+	struct turn t = { .rt = rt, .slot = slot, .client = router_client(rt, slot) };
+	const struct qemu *qemu = router_qemu(rt);
+	enum qmp_command_check check = QMP_COMMAND_UNPARSABLE;
+	struct span text;
+
+	if (router_conn(rt, slot)->state != CONN_OPEN || t.client->pending_count == 0)
+		return TURN_NOTHING;
+	t.pending = &t.client->pending[0];
+	text = queue_gather(rt->region, &router_conn(rt, slot)->in, t.pending->start,
+			    t.pending->framer.end, &rt->text);
+	if (t.pending->bad)
+		qmp_framer_error(&t.pending->framer, text, (enum qmp_dialect)qemu->dialect, &t.e);
+	else
+		check = qmp_command_parse(text, &t.pending->framer, t.client->oob,
+					  (enum qmp_dialect)qemu->dialect, &t.m, &t.e);
+	if (check == QMP_COMMAND_OK)
+		return command_turn(&t);
+	if (qemu->state != QEMU_READY || t.client->outstanding > 0)
+		return TURN_NOTHING;
+	return answer_error(&t, check == QMP_COMMAND_REJECTED ? t.m.id : (struct span){ 0 });
+}
+
+bool client_is_done(const struct router *rt, uint32_t slot)
+{
+	const struct conn *c = router_conn(rt, slot);
+	const struct client *k = router_client(rt, slot);
+	bool sent = c->out.head == c->out.tail || c->out_broken;
+
+	if (c->state == CONN_DRAINING)
+		return sent;
+	return c->in_ended && sent && k->pending_count == 0 && k->outstanding == 0 &&
+	       k->outstanding_oob == 0 && !slots_has(&rt->unread, slot);
+}
+
+void client_drain(struct router *rt, uint32_t slot)
+{
+	struct conn *c = router_conn(rt, slot);
+	struct client *k = router_client(rt, slot);
+
+	for (uint32_t i = 0; i < k->pending_count; i++)
+		if (k->pending[i].fd >= 0)
+			close(k->pending[i].fd);
+	REGION_SET(rt->region, k->pending_count, 0);
+	REGION_SET(rt->region, c->state, CONN_DRAINING);
+	REGION_SET(rt->region, c->deadline, rt->now + DRAIN_NS);
+	queue_clear(rt->region, &c->in);
+	region_commit(rt->region);
+	slots_add(&rt->draining, slot);
+	slots_add(&rt->changed, slot);
+	slots_add(&rt->unsent, slot);
+}
+
+void client_close(struct router *rt, uint32_t slot, const char *why)
+{
+	struct client *k = router_client(rt, slot);
+
+	log_info("vm=%s event=client-left client=%" PRIu32 " pid=%" PRIu32 " reason=%s", rt->vm,
+		 slot, k->pid, log_quote(why).text);
+	for (uint32_t i = 0; i < k->pending_count; i++)
+		if (k->pending[i].fd >= 0)
+			close(k->pending[i].fd);
+	names_abandon(rt, slot, router_conn(rt, slot)->generation);
+	REGION_SET(rt->region, k->pending_count, 0);
+	conn_close(&rt->links[slot]);
+	slots_remove(&rt->readable, slot);
+	slots_remove(&rt->unread, slot);
+	slots_remove(&rt->pending, slot);
+	slots_remove(&rt->held_back, slot);
+	slots_remove(&rt->unsent, slot);
+	slots_remove(&rt->stalled, slot);
+	slots_remove(&rt->draining, slot);
+	slots_add(&rt->changed, slot);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MUX_PARTS_H
+#define MUX_PARTS_H
+
+#include "mux/router.h"
+#include "qmp/build.h"
+
+/* What the parts of the router offer each other; nobody else includes this. */
+
+static inline struct conn *router_conn(const struct router *rt, uint32_t slot)
+{
+	return rt->links[slot].conn;
+}
+
+struct client *router_client(const struct router *rt, uint32_t slot);
+
+/* client.c: one client. */
+enum client_turn {
+	TURN_DONE,    /* its next command has left the queue */
+	TURN_NOTHING, /* it has none that can go on before a reply to it, or QEMU, comes */
+	TURN_FULL,    /* it waits for a place at QEMU */
+};
+
+/* Take what was read apart; OOB commands leave at once, the others become pending. */
+void client_scan(struct router *rt, uint32_t slot);
+/* Answer or forward the first pending command, if its time has come. */
+enum client_turn client_turn(struct router *rt, uint32_t slot) __attribute__((warn_unused_result));
+/* Is it done: nothing more to come, nothing to answer, nothing to send? */
+bool client_is_done(const struct router *rt, uint32_t slot);
+void client_close(struct router *rt, uint32_t slot, const char *why);
+/* Read no more; close when all is sent. */
+void client_drain(struct router *rt, uint32_t slot);
+/* Send it QEMU's greeting if it has not got it. */
+void client_greet(struct router *rt, uint32_t slot);
+/* Is it there, and is it the one that asked? */
+bool client_is(const struct router *rt, uint32_t slot, uint32_t generation);
+/* Append to what it will be sent; room has been made. Part of the caller's transaction. */
+void client_append(struct router *rt, uint32_t slot, struct span bytes);
+/* The answer of request @number, whose return value is @body, is also that of this client's first
+ * pending command if it waits for it. */
+void client_share(struct router *rt, uint32_t slot, uint64_t number, struct span body);
+
+/* request.c: what is on its way. */
+struct request *request_find(const struct router *rt, uint64_t number);
+/* A free one, numbered, in the caller's transaction; NULL: too many are on their way. */
+struct request *request_new(struct router *rt, uint32_t slot, const struct qmp_message *m);
+void request_free(struct router *rt, struct request *q);
+/* May one more in-band (or OOB) command go to QEMU? */
+bool request_has_room(const struct router *rt, bool oob);
+/* Queue the command for QEMU, with a descriptor or -1. */
+void request_send(struct router *rt, struct request *q, const struct qmp_message *m, int fd);
+
+/* qemu.c: the other end. */
+void qemu_scan(struct router *rt);
+void qemu_lost(struct router *rt);
+
+/* names.c: getfd names, which live in the monitor and must not outlive their owners. */
+/* The name that @m makes or closes is noted in @q. False: refused, @e says why. */
+bool names_note(struct router *rt, struct request *q, const struct qmp_message *m,
+		struct qmp_error *e) __attribute__((warn_unused_result));
+void names_settle(struct router *rt, const struct request *q, bool succeeded);
+/* A client has left: its names are closed when QEMU has room. */
+void names_abandon(struct router *rt, uint32_t slot, uint32_t generation);
+/* Send the next closefd that is due; false when there is none, or no room. */
+bool names_work(struct router *rt);
+void names_clear(struct router *rt);
+
+/* cache.c: answers that cannot change while a QEMU lives. */
+/* 1 + the number of the answer to @m, 0: it is none of these. */
+uint8_t cache_number(const struct qmp_message *m);
+bool cache_has(const struct router *rt, uint8_t number);
+void cache_store(struct router *rt, uint8_t number, struct span body);
+const struct queue *cache_body(const struct router *rt, uint8_t number);
+void cache_clear(struct router *rt);
+
+/* access.c */
+bool access_read_only_allows(const char *command);
+bool access_takes_fd(const char *command);
+/* A query without arguments that changes nothing: may be asked once for several. */
+bool access_is_shareable(const struct qmp_message *m);
+
+/* status.c: the answer of x-qmend-status. */
+void status_print(struct router *rt, struct qmp_buffer *out);
+
+#endif

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The multiplexer of one VM: one QEMU connection shared by many clients. vm.c feeds it sockets and
+ * time; it knows no policy: the verdict on an event comes through the sink.
+ *
+ * Theory of operation
+ * -------------------
+ * client socket -> conn `in` -> client_scan(): texts become pending -> client_turn(): answered here,
+ * or request + QEMU's `out` -> socket -> QEMU -> conn `in` -> qemu_scan(): reply -> request -> the
+ * client's `out`; event -> verdict -> every negotiated client's `out`.
+ *
+ * - One message is one transaction: what is consumed, the request, and what is appended change
+ *   together. Room in the pool is made before a transaction begins (router_make_room()).
+ * - Order: a client has one FIFO (`out`); QEMU's messages are handled in QEMU's order; answers made
+ *   here wait until the client has nothing outstanding.
+ * - QEMU never has more than ROUTER_IN_BAND_MAX commands, taken in turn from the clients, one each.
+ * - The sets of slots say where work may be; they are hints that a new worker makes by filling them.
+ *   Doing a turn too often does no harm.
+ * - Nothing is allocated for a message but scratch buffers; queues live in the region's pool, which
+ *   is this VM's memory limit. When it is spent, the client with most bytes in its queues goes.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/log.h"
+#include "io/loop.h"
+#include "io/sock.h"
+#include "mux/parts.h"
+
+enum { UNDO_BASE = 64 * 1024, UNDO_CLIENT = 512, KEPT_CHUNKS = 64 };
+
+struct qemu *router_qemu(const struct router *rt)
+{
+	return region_at(rt->region, SECTION_QEMU, 0);
+}
+
+struct client *router_client(const struct router *rt, uint32_t slot)
+{
+	return region_at(rt->region, SECTION_CLIENT, slot);
+}
+
+void router_layout(uint32_t clients, struct region_layout *layout)
+{
+	struct region_section *s = layout->section;
+
+	s[SECTION_QEMU] = (struct region_section){ sizeof(struct qemu), 1 };
+	s[SECTION_CONN] = (struct region_section){ sizeof(struct conn), clients + 1 };
+	s[SECTION_CLIENT] = (struct region_section){ sizeof(struct client), clients + 1 };
+	s[SECTION_REQUEST] = (struct region_section){ sizeof(struct request), ROUTER_REQUESTS };
+	s[SECTION_FD_NAME] = (struct region_section){ sizeof(struct fd_name), ROUTER_FD_NAMES };
+	s[SECTION_CACHE] = (struct region_section){ sizeof(struct queue), ROUTER_CACHED };
+	layout->section_count = ROUTER_SECTIONS;
+}
+
+uint64_t router_undo_bytes(uint32_t clients)
+{
+	return UNDO_BASE + (uint64_t)clients * UNDO_CLIENT;
+}
+
+/* A region that has never been used. */
+static void set_up(struct router *rt)
+{
+	struct qemu *k = router_qemu(rt);
+
+	k->next_number = 1;
+	queue_init(&k->greeting);
+	for (uint32_t i = 0; i < ROUTER_CACHED; i++)
+		queue_init(region_at(rt->region, SECTION_CACHE, i));
+	for (uint32_t i = 0; i < rt->slots; i++) {
+		struct conn *c = region_at(rt->region, SECTION_CONN, i);
+
+		c->fd = -1;
+		c->out_fd = -1;
+		queue_init(&c->in);
+		queue_init(&c->out);
+	}
+}
+
+static void take_over(struct router *rt)
+{
+	rt->framers[ROUTER_QEMU_SLOT] = router_qemu(rt)->framer;
+	for (uint32_t i = 0; i < rt->slots; i++) {
+		if (router_conn(rt, i)->state == CONN_FREE)
+			continue;
+		conn_restore(&rt->links[i]);
+		if (i != ROUTER_QEMU_SLOT)
+			rt->framers[i] = router_client(rt, i)->framer;
+		slots_add(&rt->readable, i);
+		slots_add(&rt->unread, i);
+		slots_add(&rt->pending, i);
+		slots_add(&rt->unsent, i);
+		slots_add(&rt->changed, i);
+		if (router_conn(rt, i)->state == CONN_DRAINING)
+			slots_add(&rt->draining, i);
+	}
+}
+
+void router_init(struct router *rt, struct region *region, const char *vm)
+{
+	rt->region = region;
+	rt->vm = vm;
+	rt->slots = region_count(region, SECTION_CONN);
+	rt->links = calloc(rt->slots, sizeof(*rt->links));
+	rt->framers = calloc(rt->slots, sizeof(*rt->framers));
+	if (rt->links == NULL || rt->framers == NULL)
+		abort();
+	for (uint32_t i = 0; i < rt->slots; i++) {
+		rt->links[i].region = region;
+		rt->links[i].conn = region_at(region, SECTION_CONN, i);
+	}
+	slots_init(&rt->readable, rt->slots);
+	slots_init(&rt->unread, rt->slots);
+	slots_init(&rt->pending, rt->slots);
+	slots_init(&rt->held_back, rt->slots);
+	slots_init(&rt->unsent, rt->slots);
+	slots_init(&rt->changed, rt->slots);
+	slots_init(&rt->stalled, rt->slots);
+	slots_init(&rt->draining, rt->slots);
+	rt->message = (struct qmp_buffer)QMP_BUFFER_INIT(2 * (size_t)QMP_MAX_BYTES);
+	rt->text = (struct qmp_buffer)QMP_BUFFER_INIT(2 * (size_t)QMP_MAX_BYTES);
+	rt->answer = (struct qmp_buffer)QMP_BUFFER_INIT(8 * (size_t)QMP_MAX_BYTES);
+	if (router_qemu(rt)->next_number == 0)
+		set_up(rt);
+	else
+		take_over(rt);
+}
+
+void router_release(struct router *rt)
+{
+	free(rt->links);
+	free(rt->framers);
+	slots_release(&rt->readable);
+	slots_release(&rt->unread);
+	slots_release(&rt->pending);
+	slots_release(&rt->held_back);
+	slots_release(&rt->unsent);
+	slots_release(&rt->changed);
+	slots_release(&rt->stalled);
+	slots_release(&rt->draining);
+	qmp_buffer_release(&rt->message);
+	qmp_buffer_release(&rt->text);
+	qmp_buffer_release(&rt->answer);
+}
+
+bool router_pick_free_slot(const struct router *rt, uint32_t *slot)
+{
+	for (*slot = ROUTER_QEMU_SLOT + 1; *slot < rt->slots; (*slot)++)
+		if (router_conn(rt, *slot)->state == CONN_FREE)
+			return true;
+	return false;
+}
+
+bool router_has_room(const struct router *rt)
+{
+	uint32_t slot;
+
+	return router_pick_free_slot(rt, &slot);
+}
+
+bool router_add_client(struct router *rt, int fd, uint32_t listener, bool read_only)
+{
+	struct sock_peer peer = { 0 };
+	struct client *c;
+	uint32_t slot;
+
+	if (!router_pick_free_slot(rt, &slot)) {
+		close(fd);
+		return false;
+	}
+	sock_peer(fd, &peer);
+	c = router_client(rt, slot);
+	conn_open(&rt->links[slot], fd, true);
+	region_edit(rt->region, c, sizeof(*c));
+	*c = (struct client){
+		.read_only = read_only,
+		.pid = (uint32_t)peer.pid,
+		.uid = peer.uid,
+		.listener = listener,
+		.since = rt->now,
+	};
+	region_commit(rt->region);
+	rt->framers[slot] = c->framer;
+	slots_add(&rt->changed, slot);
+	slots_add(&rt->readable, slot);
+	log_info("vm=%s event=client client=%" PRIu32 " pid=%d uid=%u", rt->vm, slot, (int)peer.pid,
+		 (unsigned)peer.uid);
+	if (router_qemu(rt)->state == QEMU_READY)
+		client_greet(rt, slot);
+	return true;
+}
+
+void router_add_qemu(struct router *rt, int fd, uint32_t pid)
+{
+	struct qemu *k = router_qemu(rt);
+
+	conn_open(&rt->links[ROUTER_QEMU_SLOT], fd, false);
+	region_edit(rt->region, k, sizeof(*k));
+	k->state = QEMU_CONNECTED;
+	k->since = rt->now;
+	k->offers_oob = 0;
+	k->pid = pid;
+	k->session++;
+	k->framer = (struct qmp_framer){ 0 };
+	region_commit(rt->region);
+	rt->framers[ROUTER_QEMU_SLOT] = k->framer;
+	slots_add(&rt->changed, ROUTER_QEMU_SLOT);
+	log_info("vm=%s event=qemu-connected pid=%" PRIu32, rt->vm, pid);
+}
+
+void router_lose_qemu(struct router *rt)
+{
+	if (router_conn(rt, ROUTER_QEMU_SLOT)->state != CONN_FREE)
+		qemu_lost(rt);
+}
+
+void router_ready(struct router *rt, uint32_t slot, bool readable, bool writable)
+{
+	if (readable)
+		slots_add(&rt->readable, slot);
+	if (writable)
+		slots_add(&rt->unsent, slot);
+}
+
+static uint64_t queued(const struct router *rt, uint32_t slot)
+{
+	const struct conn *c = router_conn(rt, slot);
+
+	return (uint64_t)(c->in.chunks + c->out.chunks) * REGION_CHUNK;
+}
+
+static void close_largest(struct router *rt)
+{
+	uint32_t worst = ROUTER_QEMU_SLOT;
+
+	for (uint32_t i = 1; i < rt->slots; i++)
+		if (queued(rt, i) > 0 &&
+		    (worst == ROUTER_QEMU_SLOT || queued(rt, i) > queued(rt, worst)))
+			worst = i;
+	if (worst != ROUTER_QEMU_SLOT)
+		client_close(rt, worst, "memory limit of this VM reached");
+}
+
+void router_make_room(struct router *rt, uint64_t bytes_each, uint32_t copies)
+{
+	uint64_t chunks = (bytes_each / REGION_CHUNK + 2) * copies + KEPT_CHUNKS;
+
+	while (region_chunks_free(rt->region) < chunks) {
+		uint32_t before = region_chunks_free(rt->region);
+
+		close_largest(rt);
+		if (region_chunks_free(rt->region) == before)
+			return;
+	}
+}
+
+void router_broadcast(struct router *rt, const struct queue *messages)
+{
+	for (uint32_t i = 1; i < rt->slots; i++) {
+		struct conn *c = router_conn(rt, i);
+
+		if (c->state != CONN_OPEN || !router_client(rt, i)->negotiated || c->out_broken)
+			continue;
+		if (queue_append_queue(rt->region, &c->out, messages))
+			slots_add(&rt->unsent, i);
+	}
+}
+
+static bool wants_input(const struct router *rt, uint32_t slot)
+{
+	const struct conn *c = router_conn(rt, slot);
+
+	if (c->state != CONN_OPEN || c->in_ended)
+		return false;
+	return slot == ROUTER_QEMU_SLOT || (router_client(rt, slot)->pending_count < ROUTER_PENDING &&
+					    !slots_has(&rt->unread, slot) &&
+					    !slots_has(&rt->stalled, slot));
+}
+
+int router_interest(const struct router *rt, uint32_t slot)
+{
+	const struct conn *c = router_conn(rt, slot);
+	int events = 0;
+
+	if (c->state == CONN_FREE)
+		return -1;
+	if (wants_input(rt, slot))
+		events |= LOOP_READ;
+	if (c->out.head != c->out.tail && !c->out_broken)
+		events |= LOOP_WRITE;
+	return events;
+}
+
+static void receive(struct router *rt, uint32_t slot)
+{
+	if (!wants_input(rt, slot)) {
+		slots_remove(&rt->readable, slot);
+		return;
+	}
+	switch (conn_receive(&rt->links[slot])) {
+	case CONN_PARTLY:
+		break;
+	case CONN_BLOCKED:
+	case CONN_ENDED:
+		slots_remove(&rt->readable, slot);
+		break;
+	case CONN_STARVED:
+		close_largest(rt);
+		break;
+	}
+	slots_add(&rt->unread, slot);
+	slots_add(&rt->changed, slot);
+}
+
+static void send_queued(struct router *rt, uint32_t slot)
+{
+	struct conn *c = router_conn(rt, slot);
+	enum conn_result result = CONN_PARTLY;
+
+	slots_remove(&rt->unsent, slot);
+	slots_add(&rt->changed, slot);
+	if (c->state == CONN_FREE)
+		return;
+	while (result == CONN_PARTLY)
+		result = conn_send(&rt->links[slot]);
+	if (result == CONN_ENDED && slot != ROUTER_QEMU_SLOT) {
+		queue_clear(rt->region, &c->out);
+		region_commit(rt->region);
+	} else if (slot != ROUTER_QEMU_SLOT && queue_length(&c->out) > rt->queue_limit) {
+		client_close(rt, slot, "does not read what it is sent");
+	}
+}
+
+/* One command of each client in turn, beginning behind the one that was served last. */
+static bool take_turns(struct router *rt)
+{
+	uint32_t last = router_qemu(rt)->turn;
+	bool progress = false;
+
+	for (uint32_t step = 1; step <= rt->slots; step++) {
+		uint32_t slot = (last + step) % rt->slots;
+		uint32_t next = slots_next(&rt->pending, slot);
+
+		if (next != slot) { /* skip what is empty */
+			step += (next < rt->slots ? next : rt->slots) - slot - 1;
+			continue;
+		}
+		if (slot == ROUTER_QEMU_SLOT) {
+			slots_remove(&rt->pending, slot);
+			continue;
+		}
+		if (slots_has(&rt->held_back, slot) && !request_has_room(rt, false))
+			continue;
+		slots_remove(&rt->held_back, slot);
+		switch (client_turn(rt, slot)) {
+		case TURN_DONE:
+			progress = true;
+			break;
+		case TURN_NOTHING:
+			slots_remove(&rt->pending, slot);
+			break;
+		case TURN_FULL:
+			slots_add(&rt->held_back, slot);
+			break;
+		}
+	}
+	return progress;
+}
+
+/* Close what is done; take over the end of QEMU. */
+static void finish(struct router *rt)
+{
+	const struct conn *qemu = router_conn(rt, ROUTER_QEMU_SLOT);
+
+	if (qemu->state == CONN_OPEN && qemu->in_ended && !slots_has(&rt->unread, 0))
+		qemu_lost(rt);
+	slots_each(&rt->draining, i)
+		if (router_conn(rt, i)->deadline <= rt->now)
+			client_close(rt, i, "did not read to the end");
+	slots_each(&rt->changed, i)
+		if (i != ROUTER_QEMU_SLOT && router_conn(rt, i)->state != CONN_FREE &&
+		    client_is_done(rt, i))
+			client_close(rt, i, "done");
+}
+
+bool router_work(struct router *rt, uint64_t now)
+{
+	bool more = false;
+
+	rt->now = now;
+	if (slots_has(&rt->readable, ROUTER_QEMU_SLOT))
+		receive(rt, ROUTER_QEMU_SLOT);
+	if (slots_has(&rt->unread, ROUTER_QEMU_SLOT))
+		qemu_scan(rt);
+	slots_each(&rt->readable, i)
+		if (i != ROUTER_QEMU_SLOT)
+			receive(rt, i);
+	slots_each(&rt->unread, i)
+		if (i != ROUTER_QEMU_SLOT)
+			client_scan(rt, i);
+	more |= take_turns(rt);
+	more |= names_work(rt);
+	slots_each(&rt->unsent, i)
+		send_queued(rt, i);
+	finish(rt);
+	region_trim(rt->region);
+	return more || slots_next(&rt->readable, 0) < rt->slots ||
+	       slots_next(&rt->unread, 0) < rt->slots;
+}
+
+uint64_t router_deadline(const struct router *rt)
+{
+	uint64_t earliest = UINT64_MAX;
+
+	slots_each(&rt->draining, i)
+		if (router_conn(rt, i)->deadline < earliest)
+			earliest = router_conn(rt, i)->deadline;
+	return earliest;
+}

@@ -12,6 +12,7 @@
  * Requests from the port, one a line:
  *   report   window sent= answered= outage_ms= quiet_ms= : since the last report; outage_ms is the
  *            longest, one that still goes on included; quiet_ms: since the newest answer
+ *   end      the probe ends, and the guest with it
  *   dump     the newest probes, one line each: probe seq= sent_us= answered_us= (0: never)
  */
 #include <arpa/inet.h>
@@ -186,6 +187,8 @@ static void take_request(struct probe *p)
 			report(p, now_us());
 		else if (strcmp(p->request, "dump") == 0)
 			dump(p);
+		else if (strcmp(p->request, "end") == 0)
+			exit(0);
 	}
 }
 

@@ -26,6 +26,12 @@ def make():
                    stdout=subprocess.DEVNULL)
 
 
+def make_qemu_10():
+    """Bring QEMU 10.0 if it is not there."""
+    script = os.path.join(SOURCE, "scripts", "setup-matrix")
+    subprocess.run([script], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
 def fields(line):
     """key=value pairs of a line, numbers as numbers."""
     pairs = {}
@@ -56,13 +62,12 @@ class Echo:
 
     def first_after(self, at):
         """When the first probe came after @at; None: none did."""
+        first = None
         for arrived, _ in reversed(self.arrivals):
             if arrived <= at:
                 break
             first = arrived
-        else:
-            return None
-        return first if self.arrivals and self.arrivals[-1][0] > at else None
+        return first
 
 
 def handover_netdev(path):
@@ -142,6 +147,10 @@ class Guest:
             if time.monotonic() >= deadline:
                 raise stream.Timeout(f"guest: no answers for {window['quiet_ms']:.0f} ms")
             time.sleep(0.1)
+
+    def end_from_inside(self):
+        """The guest powers itself off."""
+        self.probe.socket.sendall(b"end\n")
 
     def alive(self):
         return self.process.poll() is None

@@ -208,14 +208,15 @@ static bool expand_trigger(struct policy_scope *s, const struct json *node, cons
 {
 	const struct json *backend = reader_get(node, "backend", JSON_STRING);
 	unsigned exited;
+	bool ok;
 
 	if (backend == NULL) {
 		t->kind = POLICY_ON_EVENT;
 		return expand_event(s, node, &t->event);
 	}
 	t->kind = POLICY_ON_BACKEND_EXITED;
-	return expand_backend(s, backend, own) &&
-	       expand_word(s, reader_get(node, "is", JSON_STRING), WORDS_IS, &exited);
+	ok = expand_backend(s, backend, own);
+	return expand_word(s, reader_get(node, "is", JSON_STRING), WORDS_IS, &exited) && ok;
 }
 
 static void expand_step(struct policy_scope *s, const struct json *node,

@@ -13,7 +13,7 @@ enum qmp_error_code {
 	QMP_ERROR_KVM_MISSING_CAP,
 };
 
-enum { QMP_ERROR_TEXT_MAX = 1024 };
+enum { QMP_ERROR_TEXT_MAX = 1088 }; /* QEMU cuts what its parser says at 1024, plus a prefix */
 
 /* What went wrong, for a person or for a client. Longer texts are cut at the end of the array. */
 struct qmp_error {

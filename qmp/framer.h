@@ -36,9 +36,9 @@ enum qmp_framer_result {
  * and kept in memory that outlives the process. All zero is the state of a new connection.
  */
 struct qmp_framer {
-	uint64_t pos;	 /* bytes taken so far */
-	uint64_t begin;	 /* GOT: first byte of the text. NEED_MORE: first byte that must be kept */
-	uint64_t end;	 /* GOT: behind its last byte (a scalar ends before the byte that ended it) */
+	uint64_t pos;	/* bytes taken so far */
+	uint64_t begin; /* GOT: first byte of the text. NEED_MORE: first byte that must be kept */
+	uint64_t end; /* GOT: behind its last byte (a scalar ends before the byte that ended it) */
 	uint64_t token;	 /* BAD: first byte of the offending token, which goes to @end */
 	uint64_t bytes;	 /* size of the tokens of this text so far */
 	uint32_t tokens; /* how many */
@@ -49,7 +49,8 @@ struct qmp_framer {
 	uint32_t token_line, token_column; /* of the byte at @token */
 	uint16_t state;			   /* of the lexer */
 	uint16_t bad;			   /* BAD: why */
-	uint32_t reserved;
+	uint16_t dialect;		   /* enum qmp_dialect; of a client: its owner sets it */
+	uint16_t muted;			   /* LOCATED: over a limit, and said so */
 };
 
 /*
@@ -61,10 +62,11 @@ enum qmp_framer_result qmp_framer_feed(struct qmp_framer *f, struct span in, siz
 	__attribute__((warn_unused_result));
 
 /*
- * What QEMU says about the BAD that @f just reported; @token holds the stream bytes
- * [f->token, f->end).
+ * What QEMU says about the BAD that @f just reported; @text holds the stream bytes
+ * [f->begin, f->end), as QMP_DIALECT_LOCATED names the first fault in them, or the token's alone,
+ * [f->token, f->end), which is the same in QMP_DIALECT_PLAIN.
  */
-void qmp_framer_error(const struct qmp_framer *f, struct span token, enum qmp_dialect dialect,
+void qmp_framer_error(const struct qmp_framer *f, struct span text, enum qmp_dialect dialect,
 		      struct qmp_error *e);
 
 #endif

@@ -17,22 +17,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "mend/peer.h"
+#include "mend/ready.h"
 #include "mend/spawn.h"
 
 static const uint64_t NS_PER_SECOND = 1000000000;
@@ -78,56 +75,9 @@ static void set_timer(struct process *p, uint64_t ns)
 
 /* ---- Readiness ---- */
 
-/* Where readiness will show, NULL: nowhere. */
-static const char *ready_file(const struct policy_backend *b)
-{
-	switch (b->ready) {
-	case POLICY_READY_STARTED:
-		return NULL;
-	case POLICY_READY_LISTENS:
-		return b->socket;
-	case POLICY_READY_PIDFILE:
-		return b->pidfile;
-	}
-	return NULL;
-}
-
-static bool is_socket(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
-}
-
-/* The number in the pid file, 0: none. */
-static int32_t read_pidfile(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char text[32], *end;
-	ssize_t n;
-	long pid;
-
-	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	pid = strtol(text, &end, 10);
-	end += strspn(end, " \t\r\n");
-	return *end == '\0' && pid > 0 && pid <= INT32_MAX ? (int32_t)pid : 0;
-}
-
 static bool is_ready(const struct process *p)
 {
-	const char *file = ready_file(p->policy);
-
-	if (file == NULL || loop_now(p->loop) >= p->counts_from)
-		return true;
-	if (p->policy->ready == POLICY_READY_PIDFILE)
-		return read_pidfile(file) == p->pid;
-	return is_socket(file) && peer_listens(p->pid, file);
+	return loop_now(p->loop) >= p->counts_from || ready_check(p->policy, p->pid);
 }
 
 /* Called from the loop only. A dead process is never ready: PROCESS_ENDED comes in its stead. */
@@ -156,62 +106,15 @@ static void on_timer(void *owner, int events)
 		look(p);
 }
 
-/* Read what is there; true when it is about the file that we wait for. */
-static bool read_events(const struct process *p, const char *file)
-{
-	_Alignas(struct inotify_event) char buf[4096];
-	const char *slash = strrchr(file, '/');
-	const char *base = slash == NULL ? file : slash + 1;
-	bool ours = false;
-	ssize_t n;
-
-	while ((n = read(p->inotify, buf, sizeof(buf))) > 0) {
-		for (ssize_t at = 0; at < n;) {
-			const struct inotify_event *i = (const void *)(buf + at);
-
-			if (i->len > 0 && strcmp(i->name, base) == 0)
-				ours = true;
-			at += (ssize_t)(sizeof(*i) + i->len);
-		}
-	}
-	return ours;
-}
-
 static void on_inotify(void *owner, int events)
 {
 	struct process *p = owner;
 
 	(void)events;
-	if (!read_events(p, ready_file(p->policy)))
+	if (!ready_read_events(p->inotify, ready_file(p->policy)))
 		return;
 	p->interval = SHORT_INTERVAL;
 	look(p);
-}
-
-/* Without it (too many instances) the timer alone has to do. */
-static void watch_folder(struct process *p, const char *file)
-{
-	const char *slash = strrchr(file, '/');
-	char folder[PATH_MAX] = ".";
-	size_t len;
-
-	if (slash != NULL) {
-		len = slash == file ? 1 : (size_t)(slash - file);
-		if (len >= sizeof(folder))
-			return;
-		memcpy(folder, file, len);
-		folder[len] = '\0';
-	}
-	p->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (p->inotify < 0)
-		return;
-	if (inotify_add_watch(p->inotify, folder,
-			      IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_CLOSE_WRITE) < 0) {
-		close(p->inotify);
-		p->inotify = -1;
-		return;
-	}
-	loop_io_set(p->loop, &p->inotify_io, p->inotify, LOOP_READ);
 }
 
 /* Before the process starts, so that nothing is missed; the first look is made when the loop runs
@@ -225,8 +128,11 @@ static bool prepare_waiting(struct process *p)
 	if (p->timer < 0)
 		return false;
 	loop_io_set(p->loop, &p->timer_io, p->timer, LOOP_READ);
+	/* Without inotify the timer alone has to do. */
 	if (file != NULL)
-		watch_folder(p, file);
+		p->inotify = ready_watch(file);
+	if (p->inotify >= 0)
+		loop_io_set(p->loop, &p->inotify_io, p->inotify, LOOP_READ);
 	return true;
 }
 
@@ -466,7 +372,7 @@ static int32_t find_pid(const struct policy_backend *b)
 	else if (b->socket != NULL)
 		pid = peer_find_listener(b->socket, command);
 	if (pid == 0 && b->pidfile != NULL) {
-		pid = read_pidfile(b->pidfile);
+		pid = ready_read_pidfile(b->pidfile);
 		if (pid != 0 && !peer_is_program(pid, command))
 			pid = 0;
 	}

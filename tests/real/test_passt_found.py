@@ -45,7 +45,7 @@ class Found:
 
     def guest_is_undisturbed(self):
         window = self.scene.guest.wait_traffic(5)
-        tap.comment(f"longest time without an answer: {window['outage_ms']:.1f} ms")
+        tap.comment(f"longest wait for an answer: {window['outage_ms']:.1f} ms")
         tap.check(window["outage_ms"] <= UNDISTURBED_MS, "the guest was disturbed")
 
     def mends(self):

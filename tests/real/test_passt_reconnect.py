@@ -32,12 +32,14 @@ class Reconnect:
         tap.check(qmend.wait_ready(self.client)["starts"] == 1, "more than one start")
 
     def mends(self):
-        outage = []
+        outage, traffic = [], []
         for number in range(KILLS):
             kill = scene.Kill(self.scene, self.client, self.echo)
             tap.comment(f"kill {number + 1}: {kill}")
             outage.append(kill.outage_ms)
+            traffic.append(kill.traffic_ms)
         tap.comment(f"reconnect-ms={self.interval_ms}, guest outage: " + tap.summary(outage))
+        tap.comment("kill to traffic: " + tap.summary(traffic))
         tap.comment(f"target {TARGET_MS} ms: " +
                     ("met" if tap.median(outage) <= TARGET_MS else "not met here"))
         tap.check(tap.median(outage) <= BOUND_MS, f"median above {BOUND_MS} ms")

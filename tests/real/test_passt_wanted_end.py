@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An end that somebody wanted is no fault: no passt is started after it."""
 
-import os
 import signal
 import sys
 import time
@@ -109,9 +108,7 @@ def next_qemu_is_served():
     case = Case()
     case.client.execute("quit")
     case.qemu_ends()
-    os.unlink(case.scene.guest.qmp_path)
-    os.unlink(case.scene.net)
-    case.scene.start_guest()
+    case.scene.next_guest()
     again = case.scene.client("second", timeout=20)
     entry = qmend.wait_ready(again, not_pid=case.pid)
     tap.check(scene.passt_pids() == [entry["pid"]], f"{scene.passt_pids()} are not {entry}")

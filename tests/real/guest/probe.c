@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The guest's own view of its network: sends a numbered datagram to an echo server each INTERVAL
- * milliseconds, and notes when each answer came. An outage is the time between two answers, by the
- * guest's CLOCK_MONOTONIC: nothing of it depends on the host's idea of when the network was away,
- * and it is never shorter than the network was. (So it is one interval when nothing is wrong.)
+ * milliseconds, and notes when each answer came, by the guest's CLOCK_MONOTONIC: nothing of it
+ * depends on the host's idea of when the network was away.
+ *
+ * An outage is the time from the sending of a probe until it, or a later one, is answered: a round
+ * trip (about 1 ms) when nothing is wrong. gap_ms is the time between the answers on both sides of
+ * it: an interval when nothing is wrong.
  *
  * Lines to the port:
  *   probe ready interval_ms=10
- *   outage first=812 lost=2 outage_ms=32.9      one of more than two intervals has ended
+ *   outage first=812 lost=2 outage_ms=23.1 gap_ms=32.9      one longer than an interval has ended
  *   beat sent=900 answered=897                  once a second
  * Requests from the port, one a line:
- *   report   window sent= answered= outage_ms= quiet_ms= : since the last report; outage_ms is the
- *            longest, one that still goes on included; quiet_ms: since the newest answer
- *   end      the probe ends, and the guest with it
- *   dump     the newest probes, one line each: probe seq= sent_us= answered_us= (0: never)
+ *   report   window sent= answered= outage_ms= gap_ms= quiet_ms= : since the last report, the
+ * longest, one that still goes on included; quiet_ms: since the newest answer end      the probe
+ * ends, and the guest with it dump     the newest probes, one line each: probe seq= sent_us=
+ * answered_us= (0: never)
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -45,7 +48,7 @@ struct record {
 
 struct window {
 	uint64_t sent, answered;
-	uint64_t outage_us; /* the longest */
+	uint64_t outage_us, gap_us; /* the longest */
 };
 
 struct probe {
@@ -92,19 +95,40 @@ static void send_probe(struct probe *p, uint64_t now)
 	(void)!send(p->sock, &packet, sizeof(packet), MSG_DONTWAIT); /* not sent: not answered */
 }
 
-static void note_outage(struct probe *p, uint64_t seq, uint64_t now)
+/* How long the oldest probe after the newest answered one has waited. 0: all are answered. */
+static uint64_t waited_us(const struct probe *p, uint64_t now)
 {
-	uint64_t outage = now - p->newest_at_us;
+	uint64_t first = p->newest + 1;
+
+	if (first >= p->next)
+		return 0;
+	if (p->next - first >= RECORDS) /* its record is overwritten */
+		return now - p->newest_at_us;
+	return now - p->record[first % RECORDS].sent_us;
+}
+
+static void note_outage(struct window *w, uint64_t outage, uint64_t gap)
+{
+	if (outage > w->outage_us)
+		w->outage_us = outage;
+	if (gap > w->gap_us)
+		w->gap_us = gap;
+}
+
+/* @seq is the first answered one after p->newest. */
+static void end_outage(struct probe *p, uint64_t seq, uint64_t now)
+{
+	uint64_t outage = waited_us(p, now), gap = now - p->newest_at_us;
 	char line[120];
 
-	if (p->newest == 0)
+	if (p->newest == 0) /* the network was never there before */
 		return;
-	if (outage > p->window.outage_us)
-		p->window.outage_us = outage;
-	if (outage <= 2 * p->interval_us)
+	note_outage(&p->window, outage, gap);
+	if (outage <= p->interval_us)
 		return;
-	snprintf(line, sizeof(line), "outage first=%" PRIu64 " lost=%" PRIu64 " outage_ms=%.1f\n",
-		 p->newest + 1, seq - p->newest - 1, ms(outage));
+	snprintf(line, sizeof(line),
+		 "outage first=%" PRIu64 " lost=%" PRIu64 " outage_ms=%.1f gap_ms=%.1f\n",
+		 p->newest + 1, seq - p->newest - 1, ms(outage), ms(gap));
 	say(p, line);
 }
 
@@ -122,7 +146,7 @@ static void take_answer(struct probe *p)
 		p->window.answered++;
 		if (packet.seq <= p->newest)
 			continue;
-		note_outage(p, packet.seq, now);
+		end_outage(p, packet.seq, now);
 		p->newest = packet.seq;
 		p->newest_at_us = now;
 	}
@@ -146,11 +170,11 @@ static void report(struct probe *p, uint64_t now)
 	uint64_t quiet = now - p->newest_at_us;
 	char line[160];
 
-	if (quiet > w->outage_us)
-		w->outage_us = quiet;
+	note_outage(w, waited_us(p, now), quiet);
 	snprintf(line, sizeof(line),
-		 "window sent=%" PRIu64 " answered=%" PRIu64 " outage_ms=%.1f quiet_ms=%.1f\n",
-		 w->sent, w->answered, ms(w->outage_us), ms(quiet));
+		 "window sent=%" PRIu64 " answered=%" PRIu64
+		 " outage_ms=%.1f gap_ms=%.1f quiet_ms=%.1f\n",
+		 w->sent, w->answered, ms(w->outage_us), ms(w->gap_us), ms(quiet));
 	say(p, line);
 	*w = (struct window){ 0 };
 }

@@ -2,6 +2,7 @@
 """One VM with passt behind it and qmend before it, as most tests want it."""
 
 import os
+import random
 import shutil
 import signal
 import tempfile
@@ -65,10 +66,12 @@ class Scene:
         self.policy_path = os.path.join(self.folder, f"{name}.json")
 
     def policy(self):
-        command = ["passt", "--foreground", "--pid", "${pidfile}"]
-        command += ["--fd", "${fd}"] if self.way == "handover" else ["--socket", "${socket}"]
-        backend = {"recipe": "passt", "netdev": "net0", "socket": self.net,
-                   "pidfile": self.pidfile, "command": command}
+        backend = {"recipe": "passt", "netdev": "net0", "socket": self.net}
+        if self.way == "handover":
+            backend["pidfile"] = self.pidfile
+            backend["command"] = ["passt", "--foreground", "--fd", "${fd}", "--pid", "${pidfile}"]
+        else:
+            backend["command"] = ["passt", "--foreground", "--socket", "${socket}"]
         return {
             "vm": self.name,
             "qemu": os.path.join(self.folder, "qemu.qmp"),
@@ -94,6 +97,15 @@ class Scene:
     def client(self, name="client", first_id=1, timeout=20):
         return qmend.connect(self.listen, name, first_id, timeout)
 
+    def next_guest(self, paused=False):
+        """Another QEMU on the same paths, after the first has ended."""
+        for path in (self.guest.qmp_path, self.guest.port_path, self.guest.console_path):
+            if os.path.exists(path):
+                os.unlink(path)
+        if self.way == "handover" and os.path.exists(self.net):
+            os.unlink(self.net)
+        return self.start_guest(paused)
+
     def describe(self):
         return "\n".join(part.describe() for part in (self.qmend, self.guest) if part)
 
@@ -114,6 +126,7 @@ class Kill:
     def __init__(self, scene, client, echo, timeout=10):
         before = qmend.wait_ready(client)
         scene.guest.report()  # a new window
+        time.sleep(random.uniform(0, 0.02))  # not in step with the probe
         mark = client.mark()
         self.old_pid = before["pid"]
         self.at = time.monotonic()
@@ -124,7 +137,9 @@ class Kill:
         self.connected_ms = self._ms(connected)
         self.traffic_ms = self._ms(stream.until(lambda: echo.first_after(connected), timeout,
                                                 "a probe of the guest"))
-        self.outage_ms = scene.guest.wait_traffic(timeout)["outage_ms"]
+        window = scene.guest.wait_traffic(timeout)
+        self.outage_ms = window["outage_ms"]
+        self.gap_ms = window["gap_ms"]
         self.events = [m["event"] for _, m in client.events(mark=mark)]
 
     def _ms(self, at):
@@ -132,4 +147,5 @@ class Kill:
 
     def __str__(self):
         return (f"passt {self.old_pid} -> {self.new_pid}, connected after "
-                f"{self.connected_ms:.1f} ms, guest {self.outage_ms:.1f} ms without an answer")
+                f"{self.connected_ms:.1f} ms, traffic after {self.traffic_ms:.1f} ms, outage in the "
+                f"guest {self.outage_ms:.1f} ms")

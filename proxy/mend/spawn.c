@@ -178,19 +178,16 @@ static bool run_child(struct plan *p, int32_t *receipt)
 	return p->error == 0;
 }
 
-static bool take_pidfd(int32_t *receipt, int *pidfd)
+static bool take_pidfd(int32_t *receipt, int *pidfd, struct qmp_error *e)
 {
-	int why;
-
 	*pidfd = pidfd_open(*receipt, 0);
 	if (*pidfd >= 0)
 		return true;
 	/* A child that cannot be watched must not run. */
-	why = errno;
+	qmp_error_sys(e, "cannot watch pid %d: pidfd_open", *receipt);
 	kill(*receipt, SIGKILL);
 	reap(*receipt);
 	*receipt = 0;
-	errno = why;
 	return false;
 }
 
@@ -211,13 +208,14 @@ bool spawn_exec(char *const *command, int fd, int32_t *receipt, int *pidfd, stru
 	p.null = open_null();
 	if (fd >= 0)
 		p.fd = above_standard(fd);
-	ok = p.null >= 0 && (fd < 0 || p.fd >= 0) && run_child(&p, receipt) &&
-	     take_pidfd(receipt, pidfd);
+	ok = p.null >= 0 && (fd < 0 || p.fd >= 0) && run_child(&p, receipt);
 	why = errno;
 	if (p.null >= 0)
 		close(p.null);
 	if (p.fd >= 0)
 		close(p.fd);
 	errno = why;
-	return ok || qmp_error_sys(e, "cannot execute %s", p.file);
+	if (!ok)
+		return qmp_error_sys(e, "cannot execute %s", p.file);
+	return take_pidfd(receipt, pidfd, e);
 }

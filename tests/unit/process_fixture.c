@@ -92,7 +92,6 @@ void set_up(void)
 	snprintf(sock_path, sizeof(sock_path), "%s/s", folder);
 	snprintf(pid_path, sizeof(pid_path), "%s/pid", folder);
 	policy = (struct policy_backend){ .name = "net0", .ready_deadline = 10 * SECOND };
-	policy.name = sock_path; /* any name will do */
 	setenv("PIDFILE", pid_path, 1);
 	loop = loop_new();
 	timer = (struct loop_drain){ .work = time_is_up, .deadline = time_limit };

@@ -6,6 +6,7 @@
  */
 #include "mend/policy_recipe.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,17 +32,31 @@ static bool check_length(struct policy_reader *r, const struct json *list, size_
 			    count, min, max);
 }
 
+/* Can this value be compared with one of an event? */
+static bool check_scalar(struct policy_reader *r, const struct json *value)
+{
+	struct reader_quote q = reader_quote(value->key);
+
+	if (value->type == JSON_OBJECT || value->type == JSON_ARRAY)
+		return reader_error(r, value->offset,
+				    "%s is an %s: expected a string, number, true, false or null "
+				    "to compare with",
+				    q.text, json_type_name(value->type));
+	if (value->type == JSON_NUMBER && !isfinite(strtod(value->text, NULL)))
+		return reader_error(r, value->offset,
+				    "%s is no number that QEMU can print: "
+				    "expected a smaller one",
+				    q.text);
+	return true;
+}
+
 static bool check_data(struct policy_reader *r, const struct json *node)
 {
 	const struct json *data = reader_get(node, "data", JSON_OBJECT);
 	bool ok = data == NULL || check_length(r, data, 1, POLICY_MAX_MATCHES);
 
 	for (const struct json *m = data == NULL ? NULL : data->first; m != NULL; m = m->next)
-		if (m->type == JSON_OBJECT || m->type == JSON_ARRAY)
-			ok = reader_error(r, m->offset,
-					  "%s is an %s: expected a string, number, true, false or "
-					  "null to compare with",
-					  reader_quote(m->key).text, json_type_name(m->type));
+		ok = check_scalar(r, m) && ok;
 	return ok;
 }
 

@@ -31,19 +31,19 @@ static const struct unit size_units[] = {
 static const uint64_t time_max = 24 * UINT64_C(3600000000000);
 static const uint64_t size_max = UINT64_C(1) << 40;
 
-/* "12unit": at most nine digits, one of the units, and at least one. */
+/* "12unit": one to nine digits that do not begin with 0, and one of the units. */
 static bool read_unit(const char *text, const struct unit *units, size_t count, uint64_t *out)
 {
 	size_t digits = strspn(text, "0123456789");
 	uint64_t number;
 
-	if (digits == 0 || digits > 9)
+	if (digits == 0 || digits > 9 || text[0] == '0')
 		return false;
 	number = strtoull(text, NULL, 10);
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(text + digits, units[i].name) == 0) {
 			*out = number * units[i].factor;
-			return number != 0;
+			return true;
 		}
 	}
 	return false;

@@ -355,15 +355,16 @@ static const struct {
 	  "r.json:3:71: no step: expected { \"start\": \"${backend}\" } or { \"await\": { ... }, "
 	  "\"for\": \"10s\" }\n" },
 	{ "{'recipe':'r','rules':[{'name':'n','on':[{'is':'exited'},{'event':'E','data':{}},\n"
-	  "{'event':'E','data':{'a':[]}}],'do':[{'await':{'event':'E'}},{'awaits':1}]}]}",
+	  "{'event':'E','data':{'a':[],'b':1e999}}],'do':[{'await':{'event':'E'}},{'awaits':1}]}]}",
 	  "r.json:1:42: no known trigger: expected { \"backend\": \"${backend}\", \"is\": "
 	  "\"exited\" } or { \"event\": ..., \"data\": ... }\n"
 	  "r.json:1:78: 'data' has 0 entries: expected 1 to 16\n"
 	  "r.json:2:26: 'a' is an array: expected a string, number, true, false or null to compare "
 	  "with\n"
-	  "r.json:2:38: 'for' is missing in a step 'await': expected a time with its unit, such as "
+	  "r.json:2:33: 'b' is no number that QEMU can print: expected a smaller one\n"
+	  "r.json:2:48: 'for' is missing in a step 'await': expected a time with its unit, such as "
 	  "\"10s\", \"250ms\" or \"2m\"\n"
-	  "r.json:2:63: unknown step 'awaits': did you mean await\n" },
+	  "r.json:2:73: unknown step 'awaits': did you mean await\n" },
 	{ "{'recipe':'r','rules':[{'name':'n','on':[{'backend':'other','is':'gone'},\n"
 	  "{'event':'E F'}],'verdict':'holt','do':[{'start':'x','for':'5'}]}]}",
 	  "r.json:2:28: unknown word 'holt': did you mean \"hold\"?" FOR_B

@@ -341,7 +341,7 @@ static uint64_t had_its_time(const struct process *p, uint64_t start_time)
 {
 	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
 
-	return add_saturating(start_time / hz * NS_PER_SECOND, p->policy->ready_deadline);
+	return add_saturating(start_time * (NS_PER_SECOND / hz), p->policy->ready_deadline);
 }
 
 /* Watch @pid if it is, and stays, the process that began at @start_time. */

@@ -246,6 +246,7 @@ START_TEST(exec_failures_are_errors)
 	char file[128];
 	int fd;
 
+	setenv("PATH", "/usr/bin:/bin", 1);
 	policy.command = (char *[]){ "no-such-program-of-qmend", NULL };
 	start_fails("cannot execute no-such-program-of-qmend (searched in PATH): No such file");
 	policy.command = (char *[]){ "/no/such/file", NULL };

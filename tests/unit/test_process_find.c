@@ -172,16 +172,15 @@ START_TEST(the_peer_of_a_connection_is_found)
 	policy.command = shell("read x <&3");
 	ck_assert(!process_find(&process, &start_time));
 	start();
-	/* Found before the server has accepted it, too. */
 	process_init(&other, loop, &policy, on_news, &policy);
 	peer = accept4(server, NULL, NULL, SOCK_CLOEXEC);
 	ck_assert_int_ge(peer, 0);
 	ck_assert(process_find(&other, &start_time));
 	ck_assert_int_eq(other.pid, receipt);
 	process_release(&other);
+	wait_ready();
 	close(peer);
 	close(server);
-	wait_ready();
 	wait_ended(BACKEND_CAUSE_EXITED, 1);
 }
 END_TEST
@@ -225,7 +224,7 @@ START_TEST(a_found_process_counts_as_ready_after_its_time)
 	policy.ready = POLICY_READY_PIDFILE;
 	policy.pidfile = pid_path;
 	policy.socket = sock_path;
-	policy.ready_deadline = 3 * SECOND;
+	policy.ready_deadline = 2 * SECOND;
 	wait_for_listener();
 	ck_assert(process_find(&process, &start_time));
 	run(100);

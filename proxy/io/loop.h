@@ -37,7 +37,8 @@ void loop_add_drain(struct loop *l, struct loop_drain *d);
 void loop_remove_drain(struct loop *l, struct loop_drain *d);
 
 void loop_io_init(struct loop_io *io, void (*ready)(void *owner, int events), void *owner);
-/* Watch @fd for @events (0: not at all). Cheap when nothing changes. */
+/* Watch @fd for @events (0: not at all). Cheap when nothing changes. Stop it before @fd is closed:
+ * another file under the same number would not be seen. */
 void loop_io_set(struct loop *l, struct loop_io *io, int fd, int events);
 void loop_io_stop(struct loop *l, struct loop_io *io);
 

@@ -14,10 +14,12 @@
  * and starts afresh there, wherever in the message that is: one bad message can give many errors.
  * QEMU 11.1 differs in one thing: once a text is known to be bad by grammar or limits, it is read
  * to its end (or to a lexical error) without a further error. The grammar's case needs nothing
- * here, as the text is judged when it is complete; after a limit @muted says so.
+ * here, as the text is judged when it is complete; after a limit QMP_FRAMER_MUTED
+ * says so. It also counts a byte that is looked at again twice, in the column of the token that
+ * begins there.
  *
  * Invariants: tokens == 0 means that no text is under way, state START that no token is; while they
- * are, begin <= token <= pos (unless @muted). Nothing here depends on how the stream was split.
+ * are, begin <= token <= pos (unless MUTED). Nothing here depends on how the stream was split.
  */
 #include "qmp/framer.h"
 
@@ -113,7 +115,7 @@ static const uint8_t step[STATES][CLASSES] = {
 	[SINGLE_QUOTED] = { CONTROLS(STRAY), [BACKSLASH] = SINGLE_ESCAPE, [SINGLE] = COMPLETE },
 	[SINGLE_ESCAPE] = { CONTROLS(STRAY) },
 	[MINUS] = { [NOUGHT] = ZERO, [DIGIT] = DIGITS },
-	[ZERO] = { DIGITS_TO(STRAY), [DOT] = POINT, E_TO(EXPONENT) },
+	[ZERO] = { DIGITS_TO(STRAY), [DOT] = POINT }, /* 0e1 is 0 and a keyword */
 	[DIGITS] = { DIGITS_TO(DIGITS), [DOT] = POINT, E_TO(EXPONENT) },
 	[POINT] = { DIGITS_TO(FRACTION) },
 	[FRACTION] = { DIGITS_TO(FRACTION), E_TO(EXPONENT) },
@@ -162,16 +164,26 @@ static void advance_over(struct qmp_framer *f, char c)
 	}
 }
 
+static void set_flag(struct qmp_framer *f, enum qmp_framer_flag flag, bool on)
+{
+	f->flags = (uint16_t)(on ? f->flags | flag : f->flags & ~(unsigned)flag);
+}
+
+static void begin_text(struct qmp_framer *f)
+{
+	f->begin = f->pos;
+	f->begin_line = f->line;
+	f->begin_column = f->column;
+	set_flag(f, QMP_FRAMER_BEGAN_AGAIN, f->flags & QMP_FRAMER_AGAIN);
+}
+
 static void begin_token(struct qmp_framer *f)
 {
 	f->token = f->pos;
 	f->token_line = f->line;
-	f->token_column = f->column;
-	if (f->tokens == 0) {
-		f->begin = f->pos;
-		f->begin_line = f->line;
-		f->begin_column = f->column;
-	}
+	f->token_column = f->column + ((f->flags & QMP_FRAMER_AGAIN) != 0);
+	if (f->tokens == 0)
+		begin_text(f);
 }
 
 static void forget_text(struct qmp_framer *f)
@@ -189,13 +201,14 @@ static bool text_goes_on(const struct qmp_framer *f)
 
 static enum qmp_framer_result bad(struct qmp_framer *f, enum why why, enum state next)
 {
-	bool mute = f->muted != 0;
+	bool mute = (f->flags & QMP_FRAMER_MUTED) != 0;
+	bool muted = why != STRAY_TOKEN && f->dialect == QMP_DIALECT_LOCATED && text_goes_on(f);
 
 	f->state = (uint16_t)next;
 	f->bad = (uint16_t)why;
 	f->end = f->pos;
-	f->muted = why != STRAY_TOKEN && f->dialect == QMP_DIALECT_LOCATED && text_goes_on(f);
-	if (f->muted == 0)
+	set_flag(f, QMP_FRAMER_MUTED, muted);
+	if (!muted)
 		forget_text(f);
 	return mute ? QMP_FRAMER_NEED_MORE : QMP_FRAMER_BAD;
 }
@@ -204,7 +217,7 @@ static enum qmp_framer_result bad(struct qmp_framer *f, enum why why, enum state
 static enum qmp_framer_result count_token(struct qmp_framer *f, char first)
 {
 	uint64_t size = f->pos - f->token;
-	bool mute = f->muted != 0;
+	bool mute = (f->flags & QMP_FRAMER_MUTED) != 0;
 
 	f->state = START;
 	f->braces += (first == '{') - (first == '}');
@@ -222,7 +235,7 @@ static enum qmp_framer_result count_token(struct qmp_framer *f, char first)
 	if (text_goes_on(f))
 		return QMP_FRAMER_NEED_MORE;
 	f->end = f->pos;
-	f->muted = 0;
+	set_flag(f, QMP_FRAMER_MUTED, false);
 	forget_text(f);
 	return mute ? QMP_FRAMER_NEED_MORE : QMP_FRAMER_GOT;
 }
@@ -245,14 +258,16 @@ static enum qmp_framer_result take(struct qmp_framer *f, char c)
 
 	if (next == REST)
 		next = rest[f->state];
-	if (next == RESTART) {
+	if (next == RESTART || next == BEFORE) {
+		set_flag(f, QMP_FRAMER_AGAIN, true);
+		if (next == BEFORE)
+			return count_token(f, '0');
 		f->state = START;
 		return QMP_FRAMER_NEED_MORE;
 	}
-	if (next == BEFORE)
-		return count_token(f, '0');
 	if (f->state == START && next != BLANK)
 		begin_token(f);
+	set_flag(f, QMP_FRAMER_AGAIN, false);
 	advance_over(f, c);
 	if (next == BLANK)
 		return QMP_FRAMER_NEED_MORE;
@@ -282,11 +297,9 @@ enum qmp_framer_result qmp_framer_feed(struct qmp_framer *f, struct span in, siz
 	}
 	/* Between texts nothing need be kept; a token that began is kept by begin_token(). */
 	if (result == QMP_FRAMER_NEED_MORE &&
-	    (f->muted != 0 || (f->tokens == 0 && (f->state == START || f->state == RECOVERY)))) {
-		f->begin = f->pos;
-		f->begin_line = f->line;
-		f->begin_column = f->column;
-	}
+	    ((f->flags & QMP_FRAMER_MUTED) != 0 ||
+	     (f->tokens == 0 && (f->state == START || f->state == RECOVERY))))
+		begin_text(f);
 	*used = at;
 	return result;
 }
@@ -298,6 +311,7 @@ static bool grammar_before(const struct qmp_framer *f, struct span text, struct 
 
 	g.line = f->begin_line;
 	g.column = f->begin_column;
+	g.began_again = (f->flags & QMP_FRAMER_BEGAN_AGAIN) != 0;
 	return qmp_grammar_check(span_cut(text, 0, (size_t)(f->token - f->begin)), &g, e);
 }
 

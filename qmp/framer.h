@@ -29,6 +29,13 @@ enum qmp_framer_result {
 	QMP_FRAMER_BAD,	      /* QEMU would answer an error here: see qmp_framer_error() */
 };
 
+/* For QMP_DIALECT_LOCATED only, in framer.c and message.c. */
+enum qmp_framer_flag {
+	QMP_FRAMER_MUTED = 1, /* the text went over a limit, and that was said */
+	QMP_FRAMER_AGAIN = 2, /* the next byte ended a token before it: looked at a second time */
+	QMP_FRAMER_BEGAN_AGAIN = 4, /* the text begins with such a byte */
+};
+
 /*
  * Cuts a byte stream into JSON texts exactly where QEMU's json-lexer and json-streamer do, and
  * finds the errors that they find. It keeps no bytes: all positions are offsets from the first
@@ -50,7 +57,7 @@ struct qmp_framer {
 	uint16_t state;			   /* of the lexer */
 	uint16_t bad;			   /* BAD: why */
 	uint16_t dialect;		   /* enum qmp_dialect; of a client: its owner sets it */
-	uint16_t muted;			   /* LOCATED: over a limit, and said so */
+	uint16_t flags;			   /* enum qmp_framer_flag */
 };
 
 /*

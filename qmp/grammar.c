@@ -39,6 +39,7 @@ struct checker {
 	enum expect expect;
 	uint32_t depth;
 	uint32_t objects;
+	bool again; /* the first byte of the token was what ended the one before */
 	struct qmp_keyset keys;
 	struct frame frames[QMP_MAX_DEPTH];
 };
@@ -84,7 +85,7 @@ static bool finish(struct checker *c, size_t offset)
 			column = 0;
 		}
 	}
-	return qmp_error_prefix(c->e, "%u:%u: ", line + 1, column + 1);
+	return qmp_error_prefix(c->e, "%u:%u: ", line + 1, column + 1 + c->again);
 }
 
 static bool fail(struct checker *c, struct qmp_token t, enum fault fault)
@@ -251,7 +252,11 @@ static bool run(struct checker *c)
 	struct qmp_token t = { .end = 0 };
 
 	while (c->expect != NOTHING) {
-		t = qmp_token_next(c->text, t.end);
+		bool open_ended = t.type == QMP_TOKEN_NUMBER || t.type == QMP_TOKEN_KEYWORD;
+		size_t end = t.end;
+
+		t = qmp_token_next(c->text, end);
+		c->again = t.begin == end && (end == 0 ? c->g->began_again : open_ended);
 		if (t.type == QMP_TOKEN_END && t.begin == c->text.len)
 			return c->g->unfinished || fail(c, t, PREMATURE_END);
 		if (!take(c, t))
@@ -271,6 +276,7 @@ bool qmp_grammar_check(struct span text, struct qmp_grammar *g, struct qmp_error
 	c.expect = A_VALUE;
 	c.depth = 0;
 	c.objects = 0;
+	c.again = false;
 	g->depth = 0;
 	qmp_keyset_init(&c.keys);
 	ok = run(&c);

@@ -14,6 +14,7 @@ struct qmp_grammar {
 	enum qmp_dialect dialect;
 	bool unfinished;       /* the text may end at any token */
 	uint32_t line, column; /* of its first byte, from 0, for QMP_DIALECT_LOCATED */
+	bool began_again;      /* QMP_FRAMER_BEGAN_AGAIN */
 	uint32_t depth;	       /* out: deepest nesting */
 };
 

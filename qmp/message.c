@@ -265,6 +265,7 @@ enum qmp_command_check qmp_command_parse(struct span text, const struct qmp_fram
 	*m = (struct qmp_message){ .text = text };
 	g.line = f->begin_line;
 	g.column = f->begin_column;
+	g.began_again = (f->flags & QMP_FRAMER_BEGAN_AGAIN) != 0;
 	if (!qmp_grammar_check(text, &g, e))
 		return QMP_COMMAND_UNPARSABLE;
 	m->depth = g.depth;

@@ -64,15 +64,20 @@ static size_t digits_end(struct span text, size_t at)
 	return at;
 }
 
-/* Exactly the lexer's number: "1-2" is two tokens. */
+/* Exactly the lexer's number: "1-2" is two tokens, and so is "0e1". */
 static size_t number_end(struct span text, size_t at)
 {
+	bool zero;
+
 	if (text.p[at] == '-')
 		at++;
+	zero = at < text.len && text.p[at] == '0';
 	at = digits_end(text, at);
-	if (at < text.len && text.p[at] == '.')
+	if (at < text.len && text.p[at] == '.') {
 		at = digits_end(text, at + 1);
-	if (at < text.len && (text.p[at] == 'e' || text.p[at] == 'E')) {
+		zero = false;
+	}
+	if (!zero && at < text.len && (text.p[at] == 'e' || text.p[at] == 'E')) {
 		at++;
 		if (at < text.len && (text.p[at] == '+' || text.p[at] == '-'))
 			at++;

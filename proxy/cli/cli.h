@@ -12,5 +12,7 @@ enum {
 };
 
 int cli_check(int argc, char **argv);
+int cli_run(int argc, char **argv);
+int cli_status(int argc, char **argv);
 
 #endif

@@ -32,6 +32,8 @@ enum backend_cause {
 	BACKEND_CAUSE_COUNT,
 };
 
+enum backend_wish { BACKEND_WANTED, BACKEND_UNWANTED, BACKEND_LEAVING /* QEMU has not answered */ };
+
 enum { BACKEND_FAULTS_KEPT = 64 };
 
 struct backend {
@@ -50,7 +52,7 @@ struct backend {
 	uint64_t retry_at;	/* not before this time */
 	uint64_t ready_deadline;
 	uint32_t fault_next;	/* ring of the times of the last faults */
-	uint32_t reserved;
+	uint32_t unwanted;	/* enum backend_wish: a client has taken its device away */
 	uint64_t fault_at[BACKEND_FAULTS_KEPT];
 };
 

@@ -10,4 +10,7 @@
 /* Does this event of QEMU's fit the pattern: same name, each named member of data equal? Pure. */
 bool match_event(const struct policy_event *pattern, const struct qmp_message *event);
 
+/* Does this command of a client fit: same name, and each named argument equal? Pure. */
+bool match_command(const struct policy_event *pattern, const struct qmp_message *command);
+
 #endif

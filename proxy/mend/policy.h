@@ -94,6 +94,12 @@ struct policy_backend {
 	uint64_t budget_period;	 /* ... within so many ns (60 s): given up */
 	struct policy_rule *rules;
 	size_t rule_count;
+	/* Commands of clients after whose success this backend is not wanted any more, or again;
+	 * the "event" is the command, "data" its arguments. */
+	struct policy_event *ends;
+	size_t end_count;
+	struct policy_event *begins;
+	size_t begin_count;
 };
 
 struct policy {

@@ -339,7 +339,7 @@ static enum client_turn forward(struct turn *t)
 	q->shared = rt->coalesce && access_is_shareable(&t->m);
 	request_send(rt, q, &t->m, fd);
 	if (rt->sink.command != NULL)
-		rt->sink.command(rt->sink.owner, &t->m);
+		q->tag = rt->sink.command(rt->sink.owner, &t->m);
 	pop_pending(t);
 	REGION_SET(rt->region, router_qemu(rt)->turn, t->slot);
 	region_commit(rt->region);

@@ -60,6 +60,8 @@ static void own_reply(struct router *rt, const struct request *q, const struct q
 		return;
 	}
 	set_state(rt, QEMU_READY);
+	if (rt->sink.qemu_ready != NULL)
+		rt->sink.qemu_ready(rt->sink.owner);
 	log_info("vm=%s event=qemu-ready pid=%" PRIu32 " oob=%d", rt->vm, router_qemu(rt)->pid,
 		 router_qemu(rt)->offers_oob);
 }
@@ -97,8 +99,8 @@ static void reply(struct router *rt, const struct qmp_message *m)
 	if (q->cached != 0 && m->kind == QMP_MESSAGE_RETURN)
 		cache_store(rt, q->cached, m->body);
 	names_settle(rt, q, m->kind == QMP_MESSAGE_RETURN);
-	if (m->kind == QMP_MESSAGE_ERROR && rt->sink.refused != NULL)
-		rt->sink.refused(rt->sink.owner, q->name);
+	if (q->tag != 0)
+		rt->sink.settled(rt->sink.owner, q->tag, m->kind == QMP_MESSAGE_RETURN);
 	if (q->client == ROUTER_QEMU_SLOT)
 		own_reply(rt, q, m);
 	else
@@ -267,6 +269,8 @@ void qemu_lost(struct router *rt)
 	struct qemu *k = router_qemu(rt);
 
 	log_info("vm=%s event=qemu-gone pid=%" PRIu32, rt->vm, k->pid);
+	if (rt->sink.qemu_gone != NULL)
+		rt->sink.qemu_gone(rt->sink.owner);
 	set_state(rt, QEMU_ABSENT);
 	for (uint32_t i = 0; i < ROUTER_REQUESTS; i++) {
 		struct request *q = region_at(rt->region, SECTION_REQUEST, i);

@@ -98,6 +98,7 @@ struct request {
 	uint8_t cached;	 /* 1 + number of the cached answer that this one becomes, 0: none */
 	uint8_t shared;	 /* identical queries may wait for this one */
 	uint32_t fd_name; /* that it makes or closes, REGION_NONE: none */
+	uint32_t tag;	  /* of the sink */
 	char name[QMP_NAME_MAX];
 };
 
@@ -124,9 +125,13 @@ enum router_verdict { ROUTER_PASS, ROUTER_HOLD, ROUTER_DROP };
 struct router_sink {
 	/* An event came. HOLD: the sink has kept it. */
 	enum router_verdict (*event)(void *owner, const struct qmp_message *m);
-	/* A command of a client is about to go to QEMU, or was refused by it. */
-	void (*command)(void *owner, const struct qmp_message *m);
-	void (*refused)(void *owner, const char *name);
+	/* A command of a client is about to go to QEMU. What is returned, if not 0, is told again
+	 * when QEMU has answered: did it succeed? */
+	uint32_t (*command)(void *owner, const struct qmp_message *m);
+	void (*settled)(void *owner, uint32_t tag, bool succeeded);
+	/* QEMU has been greeted and serves; QEMU is gone, its clients not yet told. */
+	void (*qemu_ready)(void *owner);
+	void (*qemu_gone)(void *owner);
 	/* Members to add to the answer of x-qmend-status, each beginning with ", ". */
 	void (*status)(void *owner, struct qmp_buffer *out);
 	void *owner;

@@ -20,18 +20,29 @@ static bool is_plain(uint8_t c, char quote)
 	return c >= 0x20 && c < 0xFE && c != (uint8_t)quote && c != '\\';
 }
 
+/* Eight bytes, the first one lowest. */
+static uint64_t load(const char *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(v) : v;
+}
+
 size_t qmp_token_plain(const char *p, size_t len, char quote)
 {
 	const uint64_t quotes = ONES * (uint8_t)quote, slashes = ONES * (uint8_t)'\\';
 	size_t i = 0;
-	uint64_t v;
 
-	for (; i + sizeof(v) <= len; i += sizeof(v)) {
-		memcpy(&v, p + i, sizeof(v));
+	for (; i + sizeof(uint64_t) <= len; i += sizeof(uint64_t)) {
+		uint64_t v = load(p + i), found;
+
 		/* 0xFE and 0xFF: with the low bit set, all bits are. */
-		if ((zeroes(v ^ quotes) | zeroes(v ^ slashes) | ((v - ONES * 0x20) & ~v & HIGHS) |
-		     zeroes((v | ONES) ^ (ONES * 0xFF))) != 0)
-			break;
+		found = zeroes(v ^ quotes) | zeroes(v ^ slashes) |
+			zeroes((v | ONES) ^ ~UINT64_C(0));
+		found |= (v - ONES * 0x20) & ~v & HIGHS;
+		if (found != 0)
+			return i + (size_t)__builtin_ctzll(found) / 8;
 	}
 	while (i < len && is_plain((uint8_t)p[i], quote))
 		i++;

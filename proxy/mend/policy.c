@@ -33,8 +33,14 @@ static void release_backend(struct policy_backend *b)
 {
 	for (size_t i = 0; i < b->rule_count; i++)
 		release_rule(&b->rules[i]);
+	for (size_t i = 0; i < b->end_count; i++)
+		release_event(&b->ends[i]);
+	for (size_t i = 0; i < b->begin_count; i++)
+		release_event(&b->begins[i]);
 	for (char **argument = b->command; argument != NULL && *argument != NULL; argument++)
 		free(*argument);
+	free(b->ends);
+	free(b->begins);
 	free(b->rules);
 	free(b->command);
 	free(b->name);

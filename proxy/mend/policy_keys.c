@@ -79,6 +79,8 @@ static const struct policy_key recipe_keys[] = {
 	{ "description", A_STRING, false, "a text" },
 	{ "parameters", AN_OBJECT, false, "an object, each key the name of a parameter" },
 	{ "rules", AN_ARRAY, true, "a list of rules" },
+	{ "ends", AN_ARRAY, false, "a list of commands: [ { \"execute\": ... } ]" },
+	{ "begins", AN_ARRAY, false, "a list of commands: [ { \"execute\": ... } ]" },
 };
 
 static const struct policy_key parameter_keys[] = {
@@ -86,11 +88,16 @@ static const struct policy_key parameter_keys[] = {
 	{ "description", A_STRING, false, "a text" },
 };
 
+static const struct policy_key command_keys[] = {
+	{ "execute", A_STRING, true, "the name of a command" },
+	{ "arguments", AN_OBJECT, false, "an object with arguments of the command" },
+};
+
 static const struct policy_key rule_keys[] = {
 	{ "name", A_STRING, true, "what happened, in words" },
 	{ "on", AN_ARRAY, true, "a list of triggers" },
 	{ "verdict", A_STRING, false, "\"pass\", \"hold\" or \"drop\"" },
-	{ "do", AN_ARRAY, false, "a list of steps" },
+	{ "do", AN_ARRAY, true, "a list of steps" },
 };
 
 static const struct policy_key trigger_backend_keys[] = {
@@ -138,6 +145,7 @@ static const struct table tables[TABLE_COUNT] = {
 	[TABLE_BUDGET] = TABLE("'budget'", budget_keys),
 	[TABLE_RECIPE] = TABLE("a recipe", recipe_keys),
 	[TABLE_PARAMETER] = TABLE("a parameter", parameter_keys),
+	[TABLE_COMMAND] = TABLE("a command", command_keys),
 	[TABLE_RULE] = TABLE("a rule", rule_keys),
 	[TABLE_TRIGGER_BACKEND] = TABLE("a trigger", trigger_backend_keys),
 	[TABLE_TRIGGER_EVENT] = TABLE("a trigger", trigger_event_keys),

@@ -311,8 +311,10 @@ static void read_backend_with(struct policy_scope *s, const struct policy_recipe
 		read_command(s, command, b);
 	read_ready(s, node, b);
 	check_backend(s->reader, node, b);
-	if (recipe != NULL)
+	if (recipe != NULL) {
 		policy_rules_expand(s, recipe, b);
+		policy_commands_expand(s, recipe, b);
+	}
 }
 
 static void read_backend(struct policy_reader *r, const struct json *node, struct policy_backend *b)

@@ -69,20 +69,25 @@ static void print_listen(struct qmp_buffer *out, const struct policy_listen *l)
 	qmp_buffer_add(out, SPAN(" }"));
 }
 
-/* "event": NAME and "data", without braces. */
-static void print_event(struct qmp_buffer *out, const struct policy_event *e)
+/* NAME and its members, behind which stands @members, without the outer braces. */
+static void print_pattern(struct qmp_buffer *out, const struct policy_event *e, const char *members)
 {
-	qmp_buffer_add(out, SPAN("\"event\": "));
 	add_string(out, e->name);
 	if (e->match_count == 0)
 		return;
-	qmp_buffer_add(out, SPAN(", \"data\": {"));
+	qmp_buffer_printf(out, ", \"%s\": {", members);
 	for (size_t i = 0; i < e->match_count; i++) {
 		qmp_buffer_add(out, i == 0 ? SPAN(" ") : SPAN(", "));
 		add_string(out, e->match[i].key);
 		qmp_buffer_printf(out, ": %s", e->match[i].value);
 	}
 	qmp_buffer_add(out, SPAN(" }"));
+}
+
+static void print_event(struct qmp_buffer *out, const struct policy_event *e)
+{
+	qmp_buffer_add(out, SPAN("\"event\": "));
+	print_pattern(out, e, "data");
 }
 
 static void print_trigger(struct qmp_buffer *out, const struct policy_trigger *t, const char *own)
@@ -158,6 +163,24 @@ static void print_command(struct qmp_buffer *out, char *const *command)
 	qmp_buffer_add(out, SPAN(" ]"));
 }
 
+/* Commands of clients: "ends" and "begins". */
+static void print_commands(struct qmp_buffer *out, const char *key, const struct policy_event *list,
+			   size_t count)
+{
+	unsigned depth = 3;
+
+	add_key(out, depth, false, key);
+	qmp_buffer_add(out, SPAN("["));
+	for (size_t i = 0; i < count; i++) {
+		qmp_buffer_add(out, i == 0 ? SPAN("\n") : SPAN(",\n"));
+		indent(out, depth + 1);
+		qmp_buffer_add(out, SPAN("{ \"execute\": "));
+		print_pattern(out, &list[i], "arguments");
+		qmp_buffer_add(out, SPAN(" }"));
+	}
+	qmp_buffer_add(out, SPAN(" ]"));
+}
+
 /* When it is ready, how it is tried again. */
 static void print_tries(struct qmp_buffer *out, const struct policy_backend *b)
 {
@@ -196,6 +219,10 @@ static void print_backend(struct qmp_buffer *out, const struct policy_backend *b
 	add_key(out, depth, false, "handover");
 	add_bool(out, b->handover);
 	print_tries(out, b);
+	if (b->end_count != 0)
+		print_commands(out, "ends", b->ends, b->end_count);
+	if (b->begin_count != 0)
+		print_commands(out, "begins", b->begins, b->begin_count);
 	add_key(out, depth, false, "rules");
 	qmp_buffer_add(out, SPAN("["));
 	for (size_t i = 0; i < b->rule_count; i++) {

@@ -28,6 +28,7 @@ enum {
 	POLICY_MAX_RULES = 32,
 	POLICY_MAX_TRIGGERS = 16, /* of one rule */
 	POLICY_MAX_MATCHES = 16,  /* members of one "data" */
+	POLICY_MAX_COMMANDS = 16, /* in "ends", in "begins" */
 	POLICY_MAX_USES = 1 + POLICY_MAX_LISTEN + 2 * POLICY_MAX_BACKENDS,
 };
 

@@ -58,12 +58,14 @@ static bool check_parameters(struct policy_reader *r, const struct json *paramet
 /* The form of a recipe, apart from any backend. */
 static bool check_recipe(struct policy_reader *r, const struct policy_recipe *recipe)
 {
-	const struct json *root = recipe->source.root, *name, *parameters, *rules;
+	const struct json *root = recipe->source.root, *name, *parameters, *rules, *ends, *begins;
 	bool ok = reader_keys(r, root, TABLE_RECIPE, NULL);
 
 	name = reader_get(root, "recipe", JSON_STRING);
 	parameters = reader_get(root, "parameters", JSON_OBJECT);
 	rules = reader_get(root, "rules", JSON_ARRAY);
+	ends = reader_get(root, "ends", JSON_ARRAY);
+	begins = reader_get(root, "begins", JSON_ARRAY);
 	if (name != NULL && strcmp(name->text, recipe->name) != 0)
 		ok = reader_error(r, name->offset,
 				  "the recipe is called %s, its file %s.json: expected one name",
@@ -72,6 +74,10 @@ static bool check_recipe(struct policy_reader *r, const struct policy_recipe *re
 		ok = check_parameters(r, parameters) && ok;
 	if (rules != NULL)
 		ok = policy_rules_check(r, rules) && ok;
+	if (ends != NULL)
+		ok = policy_commands_check(r, ends) && ok;
+	if (begins != NULL)
+		ok = policy_commands_check(r, begins) && ok;
 	return ok;
 }
 

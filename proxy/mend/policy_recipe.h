@@ -55,6 +55,25 @@ const struct json *policy_recipe_declared(const struct policy_recipe *recipe);
 void policy_recipe_parameters(struct policy_scope *s, const struct policy_recipe *recipe,
 			      const struct json *node);
 
+/* policy_pattern.c */
+
+enum policy_pattern { PATTERN_EVENT, PATTERN_COMMAND };
+
+size_t policy_count_of(const struct json *list); /* NULL: 0 */
+/* Has @list from @min to @max entries? */
+bool policy_length_check(struct policy_reader *r, const struct json *list, size_t min, size_t max);
+/* The values of an event's "data" or a command's "arguments": can they be compared? */
+bool policy_pattern_check(struct policy_reader *r, const struct json *node,
+			  enum policy_pattern pattern);
+/* The event or command @node with ${...} put in. */
+bool policy_pattern_expand(struct policy_scope *s, const struct json *node,
+			   enum policy_pattern pattern, struct policy_event *e)
+	__attribute__((warn_unused_result));
+/* A recipe's "ends" or "begins": their form; and both as those of @b. */
+bool policy_commands_check(struct policy_reader *r, const struct json *list);
+void policy_commands_expand(struct policy_scope *s, const struct policy_recipe *recipe,
+			    struct policy_backend *b);
+
 /* policy_rules.c */
 
 /* The form of the rules: keys, types, numbers of things. What ${...} hides is seen later. */

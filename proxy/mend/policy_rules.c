@@ -6,64 +6,14 @@
  */
 #include "mend/policy_recipe.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "qmp/id.h"
-#include "qmp/message.h"
-
-static size_t count_of(const struct json *list)
-{
-	size_t count = 0;
-
-	for (const struct json *v = list == NULL ? NULL : list->first; v != NULL; v = v->next)
-		count++;
-	return count;
-}
-
-static bool check_length(struct policy_reader *r, const struct json *list, size_t min, size_t max)
-{
-	size_t count = count_of(list);
-
-	if (count >= min && count <= max)
-		return true;
-	return reader_error(r, list->offset, "'%s' has %zu entries: expected %zu to %zu", list->key,
-			    count, min, max);
-}
-
-/* Can this value be compared with one of an event? */
-static bool check_scalar(struct policy_reader *r, const struct json *value)
-{
-	struct reader_quote q = reader_quote(value->key);
-
-	if (value->type == JSON_OBJECT || value->type == JSON_ARRAY)
-		return reader_error(r, value->offset,
-				    "%s is an %s: expected a string, number, true, false or null "
-				    "to compare with",
-				    q.text, json_type_name(value->type));
-	if (value->type == JSON_NUMBER && !isfinite(strtod(value->text, NULL)))
-		return reader_error(r, value->offset,
-				    "%s is no number that QEMU can print: "
-				    "expected a smaller one",
-				    q.text);
-	return true;
-}
-
-static bool check_data(struct policy_reader *r, const struct json *node)
-{
-	const struct json *data = reader_get(node, "data", JSON_OBJECT);
-	bool ok = data == NULL || check_length(r, data, 1, POLICY_MAX_MATCHES);
-
-	for (const struct json *m = data == NULL ? NULL : data->first; m != NULL; m = m->next)
-		ok = check_scalar(r, m) && ok;
-	return ok;
-}
 
 static bool check_trigger(struct policy_reader *r, const struct json *node)
 {
 	if (json_get(node, "event") != NULL)
-		return reader_keys(r, node, TABLE_TRIGGER_EVENT, NULL) && check_data(r, node);
+		return reader_keys(r, node, TABLE_TRIGGER_EVENT, NULL) &&
+		       policy_pattern_check(r, node, PATTERN_EVENT);
 	if (json_get(node, "backend") != NULL)
 		return reader_keys(r, node, TABLE_TRIGGER_BACKEND, NULL);
 	return reader_error(r, node->offset,
@@ -85,7 +35,7 @@ static bool check_step(struct policy_reader *r, const struct json *node)
 		ok = reader_keys(r, node, TABLE_STEP_AWAIT, NULL);
 		return await == NULL ? ok
 				     : reader_keys(r, await, TABLE_AWAIT, NULL) &&
-					       check_data(r, await) && ok;
+					       policy_pattern_check(r, await, PATTERN_EVENT) && ok;
 	}
 	if (first == NULL)
 		return reader_error(r, node->offset,
@@ -105,11 +55,11 @@ static bool check_rule(struct policy_reader *r, const struct json *rule)
 	bool ok = reader_keys(r, rule, TABLE_RULE, NULL);
 
 	if (on != NULL)
-		ok = check_length(r, on, 1, POLICY_MAX_TRIGGERS) && ok;
+		ok = policy_length_check(r, on, 1, POLICY_MAX_TRIGGERS) && ok;
 	for (const struct json *t = on == NULL ? NULL : on->first; t != NULL; t = t->next)
 		ok = check_trigger(r, t) && ok;
 	if (steps != NULL)
-		ok = check_length(r, steps, 0, POLICY_MAX_STEPS) && ok;
+		ok = policy_length_check(r, steps, 1, POLICY_MAX_STEPS) && ok;
 	for (const struct json *s = steps == NULL ? NULL : steps->first; s != NULL; s = s->next)
 		ok = check_step(r, s) && ok;
 	return ok;
@@ -117,71 +67,10 @@ static bool check_rule(struct policy_reader *r, const struct json *rule)
 
 bool policy_rules_check(struct policy_reader *r, const struct json *rules)
 {
-	bool ok = check_length(r, rules, 1, POLICY_MAX_RULES);
+	bool ok = policy_length_check(r, rules, 1, POLICY_MAX_RULES);
 
 	for (const struct json *rule = rules->first; rule != NULL; rule = rule->next)
 		ok = check_rule(r, rule) && ok;
-	return ok;
-}
-
-static char *print_value(struct policy_scope *s, const struct json *value)
-{
-	AUTO_BUF struct qmp_buffer out = QMP_BUFFER_INIT(8 * POLICY_MAX_STRING);
-	char *text;
-
-	switch (value->type) {
-	case JSON_STRING:
-		text = scope_expand(s, value);
-		if (text == NULL)
-			return NULL;
-		qmp_print_string(&out, span_of(text));
-		free(text);
-		break;
-	case JSON_NUMBER:
-		qmp_print_value(&out, (struct span){ value->text, value->len });
-		break;
-	case JSON_BOOL:
-		qmp_buffer_add(&out, value->boolean ? SPAN("true") : SPAN("false"));
-		break;
-	case JSON_NULL:
-	case JSON_ARRAY:
-	case JSON_OBJECT:
-		qmp_buffer_add(&out, SPAN("null"));
-		break;
-	}
-	return policy_copy(qmp_buffer_span(&out));
-}
-
-static bool check_event_name(struct policy_reader *r, const struct json *value, const char *name)
-{
-	static const char good[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				   "0123456789_.-";
-	size_t len = strlen(name);
-
-	if (len != 0 && len < QMP_NAME_MAX && strspn(name, good) == len)
-		return true;
-	return reader_error(r, value->offset,
-			    "%s is no name of an event: expected one such as "
-			    "\"NETDEV_STREAM_CONNECTED\"",
-			    reader_quote(name).text);
-}
-
-static bool expand_event(struct policy_scope *s, const struct json *node, struct policy_event *e)
-{
-	const struct json *name = reader_get(node, "event", JSON_STRING);
-	const struct json *data = reader_get(node, "data", JSON_OBJECT);
-	bool ok;
-
-	e->name = scope_expand(s, name);
-	ok = e->name != NULL && check_event_name(s->reader, name, e->name);
-	e->match = policy_alloc(count_of(data), sizeof(*e->match));
-	for (const struct json *m = data == NULL ? NULL : data->first; m != NULL; m = m->next) {
-		struct policy_match *match = &e->match[e->match_count++];
-
-		match->key = policy_copy(span_of(m->key));
-		match->value = print_value(s, m);
-		ok = ok && match->value != NULL;
-	}
 	return ok;
 }
 
@@ -227,7 +116,7 @@ static bool expand_trigger(struct policy_scope *s, const struct json *node, cons
 
 	if (backend == NULL) {
 		t->kind = POLICY_ON_EVENT;
-		return expand_event(s, node, &t->event);
+		return policy_pattern_expand(s, node, PATTERN_EVENT, &t->event);
 	}
 	t->kind = POLICY_ON_BACKEND_EXITED;
 	ok = expand_backend(s, backend, own);
@@ -249,7 +138,8 @@ static void expand_step(struct policy_scope *s, const struct json *node,
 				     "it one, or take a recipe that only waits");
 	} else {
 		step->kind = POLICY_STEP_AWAIT;
-		(void)!expand_event(s, reader_get(node, "await", JSON_OBJECT), &step->event);
+		(void)!policy_pattern_expand(s, reader_get(node, "await", JSON_OBJECT),
+					     PATTERN_EVENT, &step->event);
 	}
 	if (deadline != NULL)
 		(void)!expand_duration(s, deadline, &step->deadline);
@@ -320,20 +210,6 @@ static void check_reached(struct policy_scope *s, const struct json *node,
 		}
 }
 
-/* An empty "do" makes sense for "drop" alone. */
-static void check_acts(struct policy_reader *r, const struct json *node,
-		       const struct policy_rule *rule)
-{
-	if (rule->step_count != 0 || rule->verdict == POLICY_DROP)
-		return;
-	reader_error(r, node->offset,
-		     rule->verdict == POLICY_HOLD
-			     ? "the rule holds its event and has no step that could mend: expected "
-			       "steps in \"do\""
-			     : "the rule does nothing: expected steps in \"do\" or the verdict "
-			       "\"drop\"");
-}
-
 static void expand_rule(struct policy_scope *s, const struct json *node, struct policy_backend *b,
 			struct policy_rule *rule)
 {
@@ -350,17 +226,16 @@ static void expand_rule(struct policy_scope *s, const struct json *node, struct 
 				     reader_quote(rule->name).text);
 	if (verdict != NULL && expand_word(s, verdict, WORDS_VERDICT, &word))
 		rule->verdict = (enum policy_verdict)word;
-	rule->triggers = policy_alloc(count_of(on), sizeof(*rule->triggers));
+	rule->triggers = policy_alloc(policy_count_of(on), sizeof(*rule->triggers));
 	for (const struct json *t = on->first; t != NULL; t = t->next) {
 		struct policy_trigger *trigger = &rule->triggers[rule->trigger_count++];
 
 		if (expand_trigger(s, t, b->name, trigger))
 			check_reached(s, t, b, trigger);
 	}
-	rule->steps = policy_alloc(count_of(steps), sizeof(*rule->steps));
+	rule->steps = policy_alloc(policy_count_of(steps), sizeof(*rule->steps));
 	for (const struct json *n = steps == NULL ? NULL : steps->first; n != NULL; n = n->next)
 		expand_step(s, n, b, &rule->steps[rule->step_count++]);
-	check_acts(s->reader, node, rule);
 }
 
 void policy_rules_expand(struct policy_scope *s, const struct policy_recipe *recipe,
@@ -370,7 +245,7 @@ void policy_rules_expand(struct policy_scope *s, const struct policy_recipe *rec
 	const struct policy_source *before = s->reader->source;
 
 	s->reader->source = &recipe->source;
-	b->rules = policy_alloc(count_of(rules), sizeof(*b->rules));
+	b->rules = policy_alloc(policy_count_of(rules), sizeof(*b->rules));
 	for (const struct json *node = rules->first; node != NULL; node = node->next)
 		expand_rule(s, node, b, &b->rules[b->rule_count++]);
 	s->reader->source = before;

@@ -63,7 +63,8 @@ def policy(vm, **more):
 
 
 def recipe(name, event="E"):
-    return {"recipe": name, "rules": [{"name": "r", "on": [{"event": event}], "verdict": "drop"}]}
+    return {"recipe": name, "rules": [{"name": "r", "on": [{"event": event}],
+                                       "do": [{"start": "${backend}"}]}]}
 
 
 def user(vm, name):
@@ -167,7 +168,7 @@ def _():
 @case("errors in a recipe: its own place, and that of the backend")
 def _():
     where = folder("c")
-    broken = {"recipe": "r", "rules": [{"name": "n", "on": [{"event": "${x}"}], "verdict": "drop"}]}
+    broken = recipe("r", "${x}")
     path = write(where, "p.json", user("v", "r"))
     place = write(where, "r.json", broken)
     error, = bad(path)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which events of QEMU's fit which pattern. */
+/* Which events of QEMU's and commands of clients fit which pattern. */
 #include "mend/match.h"
 
 #include <check.h>
@@ -58,6 +58,38 @@ START_TEST(fits)
 }
 END_TEST
 
+static const struct {
+	unsigned pattern;
+	const char *text;
+	bool fits;
+} commands[] = {
+	{ 0, "{\"execute\": \"E\"}", true },
+	{ 0, "{\"execute\": \"F\"}", false },
+	{ 0, "{\"exec-oob\": \"E\"}", false },
+	{ 1, "{\"execute\": \"E\"}", false },
+	{ 1, "{'execute': 'E', 'arguments': {'netdev-id': 'net0'}}", true },
+	{ 1, "{'execute': 'E', 'arguments': {'netdev-id': '\\u006eet0'}}", true },
+	{ 1, "{'execute': 'E', 'arguments': {'netdev-id': 'net1'}}", false },
+	{ 1, "{'execute': 'E', 'id': {'netdev-id': 'net0'}}", false },
+	{ 2, "{'execute': 'E', 'arguments': {'n': 7, 'netdev-id': \"net0\"}}", true },
+	{ 2, "{'execute': 'E', 'arguments': {'n': 7e0, 'netdev-id': \"net0\"}}", true },
+	{ 2, "{'execute': 'E', 'arguments': {'n': 7}}", false },
+	{ 3, "{'execute': 'E', 'arguments': {'on': true}}", true },
+};
+
+START_TEST(commands_fit)
+{
+	struct qmp_framer f = { 0 };
+	struct qmp_message m;
+	struct qmp_error e;
+
+	ck_assert_int_eq(
+		qmp_command_parse(span_of(commands[_i].text), &f, true, QMP_DIALECT_PLAIN, &m, &e),
+		QMP_COMMAND_OK);
+	ck_assert_int_eq(match_command(&patterns[commands[_i].pattern], &m), commands[_i].fits);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("match");
@@ -67,6 +99,7 @@ int main(void)
 
 	suite_add_tcase(s, c);
 	tcase_add_loop_test(c, fits, 0, (int)(sizeof(cases) / sizeof(cases[0])));
+	tcase_add_loop_test(c, commands_fit, 0, (int)(sizeof(commands) / sizeof(commands[0])));
 	srunner_set_tap(r, "-");
 	srunner_run_all(r, CK_SILENT);
 	failed = srunner_ntests_failed(r);

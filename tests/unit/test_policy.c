@@ -22,7 +22,9 @@ static const char recipe_text[] =
 	"'label':{'default':'${vm}/${backend}'}},\n"
 	"'rules':[{'name':'${label} is gone','on':[{'backend':'${backend}','is':'exited'},\n"
 	"{" EVENT "}],'verdict':'hold','do':[{'start':'${backend}'},\n"
-	"{'await':{" EVENT "},'for':'${deadline}'}]}]}";
+	"{'await':{" EVENT "},'for':'${deadline}'}]}],\n"
+	"'ends':[{'execute':'del','arguments':{'id':'${netdev}','n':1e1}},{'execute':'${vm}'}],"
+	"'begins':[{'execute':'add'}]}";
 
 static char *quoted(const char *text)
 {
@@ -166,6 +168,14 @@ START_TEST(parameters_are_put_in)
 	ck_assert_int_eq(rule->steps[1].kind, POLICY_STEP_AWAIT);
 	ck_assert_str_eq(rule->steps[1].event.name, "E");
 	ck_assert_uint_eq(rule->steps[1].deadline, 3 * SECOND);
+	ck_assert_uint_eq(b->end_count, 2);
+	ck_assert_str_eq(b->ends[0].name, "del");
+	ck_assert_str_eq(b->ends[0].match[0].value, rule->triggers[1].event.match[0].value);
+	ck_assert_str_eq(b->ends[0].match[1].value, "10");
+	ck_assert_str_eq(b->ends[1].name, "v");
+	ck_assert_uint_eq(b->ends[1].match_count, 0);
+	ck_assert_uint_eq(b->begin_count, 1);
+	ck_assert_str_eq(b->begins[0].name, "add");
 	policy_free(p);
 }
 END_TEST
@@ -327,6 +337,7 @@ START_TEST(policy_errors)
 END_TEST
 
 #define USER HEAD "'backends':{'b':{'recipe':'r','command':['x'],'socket':'/s'}}}"
+#define DO "'do':[{'start':'${backend}'}]"
 #define FOR_B " (for the backend 'b' at p.json:1:51)\n"
 
 /* What is wrong with a recipe that USER uses. */
@@ -338,7 +349,7 @@ static const struct {
 	      "allowed)\n" },
 	{ "{'recipe':'s','rules':[],\n'more':1}",
 	  "r.json:2:1: unknown key 'more' in a recipe: expected one of recipe, description, "
-	  "parameters, rules\n"
+	  "parameters, rules, ends, begins\n"
 	  "r.json:1:11: the recipe is called 's', its file r.json: expected one name\n"
 	  "r.json:1:23: 'rules' has 0 entries: expected 1 to 32\n" },
 	{ "{'recipe':'r','parameters':{'vm':{},\n'recipe':{},'socket':{'default':'x'},'a b':{},\n"
@@ -375,23 +386,37 @@ static const struct {
 	  "r.json:2:50: 'x' is not the backend of this rule: write \"${backend}\"" FOR_B
 	  "r.json:2:60: '5' is no time: expected a whole number from 1 and one of ms, s, m, h, at "
 	  "most 24h: for example \"250ms\" or \"10s\"" FOR_B },
-	{ "{'recipe':'r','rules':[{'name':'n','on':[{'event':'E'}]},\n"
-	  "{'name':'n','on':[{'event':'F'}],'verdict':'hold'},\n"
-	  "{'name':'o','on':[{'event':'E','data':{'a':1}}],'verdict':'drop'},\n"
-	  "{'name':'p','on':[{'event':'G'},{'event':'G'}],'verdict':'drop'}]}",
-	  "r.json:1:24: the rule does nothing: expected steps in \"do\" or the verdict "
-	  "\"drop\"" FOR_B "r.json:2:1: a second rule 'n': rename one" FOR_B
-	  "r.json:2:1: the rule holds its event and has no step that could mend: expected steps in "
-	  "\"do\"" FOR_B
+	{ "{'recipe':'r','rules':[{'name':'n','on':[{'event':'E'}]," DO "},\n"
+	  "{'name':'n','on':[{'event':'F'}],'verdict':'hold'," DO "},\n"
+	  "{'name':'o','on':[{'event':'E','data':{'a':1}}],'verdict':'drop'," DO "},\n"
+	  "{'name':'p','on':[{'event':'G'},{'event':'G'}]," DO "}]}",
+	  "r.json:2:1: a second rule 'n': rename one" FOR_B
 	  "r.json:3:19: this trigger is never reached: rule 'n' has it before: remove one" FOR_B
 	  "r.json:4:33: this trigger is never reached: rule 'p' has it before: remove one" FOR_B },
+	{ "{'recipe':'r','rules':[{'name':'n','on':[{'event':'E'}]},{'name':'m','on':[{'event':'E'}"
+	  "],\n"
+	  "'do':[]}],'ends':[],'begins':[{'exec':1},\n{'execute':'x','arguments':{'a':{}}}]}",
+	  "r.json:1:24: 'do' is missing in a rule: expected a list of steps\n"
+	  "r.json:2:6: 'do' has 0 entries: expected 1 to 32\n"
+	  "r.json:2:18: 'ends' has 0 entries: expected 1 to 16\n"
+	  "r.json:2:32: unknown key 'exec' in a command: expected one of execute, arguments\n"
+	  "r.json:2:31: 'execute' is missing in a command: expected the name of a command\n"
+	  "r.json:3:33: 'a' is an object: expected a string, number, true, false or null to "
+	  "compare with\n" },
+	{ "{'recipe':'r','rules':[{'name':'n','on':[{'event':'E'}]," DO "}],\n"
+	  "'ends':[{'execute':'a b','arguments':{'x':'${y}'}}]}",
+	  "r.json:2:20: 'a b' is no name of a command: expected one such as \"netdev_del\"" FOR_B
+	  "r.json:2:44: unknown name 'y' in ${...}: expected backend, vm, socket, pidfile, "
+	  "ready-deadline or a parameter of the recipe; $$ is a dollar" FOR_B },
 	{ "{'recipe':'r','parameters':{'a':{'default':'${pidfile}'}},\n"
-	  "'rules':[{'name':'${netdev}','on':[{'event':'E'}],'verdict':'drop'}]}",
+	  "'rules':[{'name':'${netdev}','on':[{'event':'E'}],'verdict':'drop','do':[{'start':'${"
+	  "backend}'}]}]}",
 	  "r.json:1:45: ${pidfile} cannot be used here: the backend has no \"pidfile\"" FOR_B
 	  "r.json:2:19: unknown name 'netdev' in ${...}: expected backend, vm, socket, pidfile, "
 	  "ready-deadline or a parameter of the recipe; $$ is a dollar" FOR_B },
 	{ "{'recipe':'r','parameters':{'pidfile':{}},\n"
-	  "'rules':[{'name':'n','on':[{'event':'E'}],'verdict':'drop'}]}",
+	  "'rules':[{'name':'n','on':[{'event':'E'}],'verdict':'drop','do':[{'start':'${backend}'}]"
+	  "}]}",
 	  "p.json:1:51: 'pidfile' is missing: the recipe 'r' needs it\n" },
 };
 
@@ -496,6 +521,8 @@ START_TEST(printed_as_it_runs)
 	ck_assert_str_eq(json_get(rule, "name")->text, "v/b is gone");
 	ck_assert_str_eq(json_get(rule, "verdict")->text, "hold");
 	ck_assert_str_eq(json_get(json_get(rule, "do")->first->next, "for")->text, "3000ms");
+	ck_assert_str_eq(json_get(json_get(b, "ends")->first, "execute")->text, "del");
+	ck_assert_str_eq(json_get(json_get(b, "begins")->first, "execute")->text, "add");
 	ck_assert_ptr_null(memmem(out.data, out.len, "${", 2));
 	json_free(root);
 	policy_free(p);

@@ -315,17 +315,13 @@ static bool grammar_before(const struct qmp_framer *f, struct span text, struct 
 	return qmp_grammar_check(span_cut(text, 0, (size_t)(f->token - f->begin)), &g, e);
 }
 
-void qmp_framer_error(const struct qmp_framer *f, struct span text, enum qmp_dialect dialect,
-		      struct qmp_error *e)
+void qmp_framer_error(const struct qmp_framer *f, struct span text, struct qmp_error *e)
 {
-	bool located = dialect == QMP_DIALECT_LOCATED;
-	struct span token = text;
+	bool located = f->dialect == QMP_DIALECT_LOCATED;
+	struct span token = span_cut(text, (size_t)(f->token - f->begin), text.len);
 
-	if (text.len == f->end - f->begin) {
-		if (located && !grammar_before(f, text, e))
-			return;
-		token = span_cut(text, (size_t)(f->token - f->begin), text.len);
-	}
+	if (located && !grammar_before(f, text, e))
+		return;
 	switch ((enum why)f->bad) {
 	case STRAY_TOKEN:
 		/* "%.*s" ends at a NUL, as QEMU's text does. */

@@ -56,7 +56,7 @@ struct qmp_framer {
 	uint32_t token_line, token_column; /* of the byte at @token */
 	uint16_t state;			   /* of the lexer */
 	uint16_t bad;			   /* BAD: why */
-	uint16_t dialect;		   /* enum qmp_dialect; of a client: its owner sets it */
+	uint16_t dialect;		   /* enum qmp_dialect; the owner sets it when it is known */
 	uint16_t flags;			   /* enum qmp_framer_flag */
 };
 
@@ -69,11 +69,9 @@ enum qmp_framer_result qmp_framer_feed(struct qmp_framer *f, struct span in, siz
 	__attribute__((warn_unused_result));
 
 /*
- * What QEMU says about the BAD that @f just reported; @text holds the stream bytes
- * [f->begin, f->end), as QMP_DIALECT_LOCATED names the first fault in them, or the token's alone,
- * [f->token, f->end), which is the same in QMP_DIALECT_PLAIN.
+ * What QEMU says about the BAD that @f just reported, in the words of f->dialect; @text holds the
+ * stream bytes [f->begin, f->end): the token that is BAD, and what stands before it in its text.
  */
-void qmp_framer_error(const struct qmp_framer *f, struct span text, enum qmp_dialect dialect,
-		      struct qmp_error *e);
+void qmp_framer_error(const struct qmp_framer *f, struct span text, struct qmp_error *e);
 
 #endif

@@ -254,10 +254,9 @@ static bool check_members(struct command *c, struct qmp_message *m, struct qmp_e
 }
 
 enum qmp_command_check qmp_command_parse(struct span text, const struct qmp_framer *f, bool oob,
-					 enum qmp_dialect dialect, struct qmp_message *m,
-					 struct qmp_error *e)
+					 struct qmp_message *m, struct qmp_error *e)
 {
-	struct qmp_grammar g = { .dialect = dialect };
+	struct qmp_grammar g = { .dialect = (enum qmp_dialect)f->dialect };
 	struct command c = { .oob = oob };
 	struct member member;
 	struct walk w;

@@ -41,11 +41,11 @@ enum qmp_command_check {
 /*
  * Check one text from a client as QEMU's json-parser and qmp_dispatch_check_obj() do, with their
  * errors, wording and order of checks; @oob: this client has enabled oob. @f is the framer right
- * after it said GOT (for positions in QMP_DIALECT_LOCATED).
+ * after it said GOT: it knows the dialect and the position.
  */
 enum qmp_command_check qmp_command_parse(struct span text, const struct qmp_framer *f, bool oob,
-					 enum qmp_dialect dialect, struct qmp_message *m,
-					 struct qmp_error *e) __attribute__((warn_unused_result));
+					 struct qmp_message *m, struct qmp_error *e)
+	__attribute__((warn_unused_result));
 
 /* Check one text from QEMU: greeting, return, error or event. Strict: anything else is an error. */
 bool qmp_reply_parse(struct span text, struct qmp_message *m, struct qmp_error *e)

@@ -98,7 +98,7 @@ static void make_pending(struct router *rt, uint32_t slot, bool bad)
 	region_edit(rt->region, p, sizeof(*p));
 	*p = (struct pending){
 		.framer = *f,
-		.start = bad ? f->token : f->begin,
+		.start = f->begin,
 		.fd = conn_claim_fd(&rt->links[slot], f->end),
 		.bad = bad,
 	};
@@ -143,8 +143,7 @@ static enum oob_result try_oob(struct router *rt, uint32_t slot)
 	if (!c->oob || router_qemu(rt)->state != QEMU_READY)
 		return OOB_NONE;
 	text = got_text(rt, slot);
-	if (qmp_command_parse(text, &rt->framers[slot], true,
-			      (enum qmp_dialect)router_qemu(rt)->dialect, &m, &e) != QMP_COMMAND_OK ||
+	if (qmp_command_parse(text, &rt->framers[slot], true, &m, &e) != QMP_COMMAND_OK ||
 	    m.kind != QMP_MESSAGE_OOB || c->read_only)
 		return OOB_NONE;
 	if (!request_has_room(rt, true))
@@ -175,6 +174,7 @@ static bool scan_once(struct router *rt, uint32_t slot)
 		drop_blanks(rt, slot);
 		return false;
 	}
+	rt->framers[slot].dialect = router_qemu(rt)->dialect;
 	switch (qmp_framer_feed(&rt->framers[slot], in, &used)) {
 	case QMP_FRAMER_NEED_MORE:
 		return true;
@@ -263,10 +263,11 @@ static enum client_turn answer_return(struct turn *t, struct span body)
 
 static enum client_turn answer_status(struct turn *t)
 {
-	AUTO_BUF struct qmp_buffer body = QMP_BUFFER_INIT(4 << 20);
+	struct qmp_buffer *body = &t->rt->message;
 
-	status_print(t->rt, &body);
-	return answer_return(t, qmp_buffer_span(&body));
+	qmp_buffer_clear(body);
+	status_print(t->rt, body);
+	return answer_return(t, qmp_buffer_span(body));
 }
 
 /* The kept value goes from queue to queue; only what stands around it is built. */
@@ -378,9 +379,8 @@ void client_share(struct router *rt, uint32_t slot, uint64_t number, struct span
 		return;
 	text = queue_gather(rt->region, &router_conn(rt, slot)->in, t.pending->start,
 			    t.pending->framer.end, &rt->text);
-	if (qmp_command_parse(text, &t.pending->framer, t.client->oob,
-			      (enum qmp_dialect)router_qemu(rt)->dialect, &t.m,
-			      &t.e) == QMP_COMMAND_OK &&
+	if (qmp_command_parse(text, &t.pending->framer, t.client->oob, &t.m, &t.e) ==
+		    QMP_COMMAND_OK &&
 	    answer_return(&t, body) == TURN_DONE)
 		slots_add(&rt->changed, slot);
 }
@@ -417,6 +417,7 @@ enum client_turn client_turn(struct router *rt, uint32_t slot)
 	struct turn t = { .rt = rt, .slot = slot, .client = router_client(rt, slot) };
 	const struct qemu *qemu = router_qemu(rt);
 	enum qmp_command_check check = QMP_COMMAND_UNPARSABLE;
+	struct qmp_framer framer;
 	struct span text;
 
 	if (router_conn(rt, slot)->state != CONN_OPEN || t.client->pending_count == 0)
@@ -424,11 +425,12 @@ enum client_turn client_turn(struct router *rt, uint32_t slot)
 	t.pending = &t.client->pending[0];
 	text = queue_gather(rt->region, &router_conn(rt, slot)->in, t.pending->start,
 			    t.pending->framer.end, &rt->text);
+	framer = t.pending->framer;
+	framer.dialect = qemu->dialect; /* not known when the text came before the greeting */
 	if (t.pending->bad)
-		qmp_framer_error(&t.pending->framer, text, (enum qmp_dialect)qemu->dialect, &t.e);
+		qmp_framer_error(&framer, text, &t.e);
 	else
-		check = qmp_command_parse(text, &t.pending->framer, t.client->oob,
-					  (enum qmp_dialect)qemu->dialect, &t.m, &t.e);
+		check = qmp_command_parse(text, &framer, t.client->oob, &t.m, &t.e);
 	if (check == QMP_COMMAND_OK)
 		return command_turn(&t);
 	if (qemu->state != QEMU_READY || t.client->outstanding > 0)

@@ -18,7 +18,6 @@ enum { INPUT_MAX = 64 << 20, OUTPUT_MAX = 256 << 20 };
 /* One client, as much of it as matters here. */
 struct client {
 	struct qmp_framer framer;
-	enum qmp_dialect dialect;
 	bool negotiated, oob;
 	struct qmp_buffer out;
 };
@@ -57,7 +56,7 @@ static void take_text(struct client *c, struct span text)
 	struct qmp_message m;
 	struct qmp_error e;
 
-	if (qmp_command_parse(text, &c->framer, c->oob, c->dialect, &m, &e) == QMP_COMMAND_OK)
+	if (qmp_command_parse(text, &c->framer, c->oob, &m, &e) == QMP_COMMAND_OK)
 		take_command(c, &m);
 	else
 		answer_error(c, &e, m.id);
@@ -80,7 +79,7 @@ static void feed(struct client *c, struct span all, size_t fresh)
 			take_text(c, span_cut(all, f->begin, f->end));
 			break;
 		case QMP_FRAMER_BAD:
-			qmp_framer_error(f, span_cut(all, f->begin, f->end), c->dialect, &e);
+			qmp_framer_error(f, span_cut(all, f->begin, f->end), &e);
 			answer_error(c, &e, (struct span){ NULL, 0 });
 			break;
 		}
@@ -96,8 +95,7 @@ int main(int argc, char **argv)
 	char *room;
 
 	if (argc > 2 && strcmp(argv[2], "located") == 0)
-		c.dialect = QMP_DIALECT_LOCATED;
-	c.framer.dialect = (uint16_t)c.dialect;
+		c.framer.dialect = QMP_DIALECT_LOCATED;
 	while ((room = qmp_buffer_reserve(&in, piece)) != NULL) {
 		n = fread(room, 1, piece, stdin);
 		if (n == 0)

@@ -84,7 +84,7 @@ START_TEST(commands_fit)
 	struct qmp_error e;
 
 	ck_assert_int_eq(
-		qmp_command_parse(span_of(commands[_i].text), &f, true, QMP_DIALECT_PLAIN, &m, &e),
+		qmp_command_parse(span_of(commands[_i].text), &f, true, &m, &e),
 		QMP_COMMAND_OK);
 	ck_assert_int_eq(match_command(&patterns[commands[_i].pattern], &m), commands[_i].fits);
 }

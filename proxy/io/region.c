@@ -22,7 +22,9 @@
  *
  * The pool: chunks below `fresh` have been used before and, when free, hang on the free list; those
  * above have never been touched and cost no memory. Free chunks at the front of the list that still
- * hold memory are counted in `dirty`; region_trim() gives that memory back.
+ * hold memory are counted in `dirty`; region_trim() gives that memory back. A chunk that is given
+ * back waits in a chain of its own until the transaction is final, because its bytes must still be
+ * there if the transaction is undone.
  */
 #define _GNU_SOURCE
 #include "io/region.h"
@@ -43,6 +45,10 @@ struct pool {
 	uint32_t free_count; /* its length */
 	uint32_t fresh;	     /* chunks from here on have never been used */
 	uint32_t dirty;	     /* the first so many free chunks hold memory */
+	uint32_t freed_first; /* chain of those given back in the open transaction */
+	uint32_t freed_last;
+	uint32_t freed_count;
+	uint32_t reserved;
 };
 
 struct header {
@@ -95,6 +101,7 @@ static void place(struct header *h, const struct region_layout *layout)
 	h->chunk_offset = align(h->next_offset + (uint64_t)layout->chunks * sizeof(uint32_t), PAGE);
 	h->size = h->chunk_offset + (uint64_t)layout->chunks * REGION_CHUNK;
 	h->pool.free_first = REGION_NONE;
+	h->pool.freed_first = REGION_NONE;
 	h->magic = REGION_MAGIC;
 }
 
@@ -175,34 +182,6 @@ static bool undo_is_sound(const struct region *r)
 	return true;
 }
 
-struct region *region_attach(int fd, const struct region_layout *layout, struct qmp_error *e)
-{
-	struct header want = { 0 };
-	struct region *r;
-	struct stat st;
-
-	place(&want, layout);
-	if (fstat(fd, &st) != 0 || (uint64_t)st.st_size != want.size) {
-		qmp_error_set(e, "region has another size than this qmend's");
-		close(fd);
-		return NULL;
-	}
-	r = map(fd, want.size, e);
-	if (r == NULL)
-		return NULL;
-	if (r->header->magic != REGION_MAGIC ||
-	    memcmp(&r->header->layout, &want.layout, sizeof(want.layout)) != 0 ||
-	    memcmp(r->header->offset, want.offset, sizeof(want.offset)) != 0 ||
-	    r->header->chunk_offset != want.chunk_offset || !undo_is_sound(r)) {
-		qmp_error_set(e, "region has another layout than this qmend's");
-		region_free(r);
-		return NULL;
-	}
-	r->next = (uint32_t *)(void *)(r->base + want.next_offset);
-	rollback(r);
-	return r;
-}
-
 void region_free(struct region *r)
 {
 	if (r == NULL)
@@ -248,13 +227,63 @@ void region_edit(struct region *r, void *p, size_t size)
 	region_barrier(r);
 }
 
-void region_commit(struct region *r)
+static void forget_undo(struct region *r)
 {
 	region_barrier(r);
-	compiler_barrier();
 	r->header->undo_top = 0;
-	compiler_barrier();
 	region_barrier(r);
+}
+
+/* The transaction that gave these chunks back is final: others may have them. */
+static void free_given_chunks(struct region *r)
+{
+	struct pool *p = &r->header->pool;
+
+	if (p->freed_count == 0)
+		return;
+	region_edit(r, p, sizeof(*p));
+	region_chain_link(r, p->freed_last, p->free_first);
+	p->free_first = p->freed_first;
+	p->free_count += p->freed_count;
+	p->dirty += p->freed_count;
+	p->freed_first = REGION_NONE;
+	p->freed_count = 0;
+	forget_undo(r);
+}
+
+void region_commit(struct region *r)
+{
+	forget_undo(r);
+	free_given_chunks(r);
+}
+
+struct region *region_attach(int fd, const struct region_layout *layout, struct qmp_error *e)
+{
+	struct header want = { 0 };
+	struct region *r;
+	struct stat st;
+
+	place(&want, layout);
+	if (fstat(fd, &st) != 0 || (uint64_t)st.st_size != want.size) {
+		qmp_error_set(e, "region has another size than this qmend's");
+		close(fd);
+		return NULL;
+	}
+	r = map(fd, want.size, e);
+	if (r == NULL)
+		return NULL;
+	if (r->header->magic != REGION_MAGIC ||
+	    memcmp(&r->header->layout, &want.layout, sizeof(want.layout)) != 0 ||
+	    memcmp(r->header->offset, want.offset, sizeof(want.offset)) != 0 ||
+	    r->header->chunk_offset != want.chunk_offset || !undo_is_sound(r)) {
+		qmp_error_set(e, "region has another layout than this qmend's");
+		region_free(r);
+		return NULL;
+	}
+	r->next = (uint32_t *)(void *)(r->base + want.next_offset);
+	rollback(r);
+	free_given_chunks(r);
+	return r;
 }
 
 void region_set_hook(struct region *r, void (*hook)(void *owner), void *owner)
@@ -344,10 +373,11 @@ void region_chain_give(struct region *r, uint32_t first, uint32_t last, uint32_t
 	struct pool *p = &r->header->pool;
 
 	region_edit(r, p, sizeof(*p));
-	region_chain_link(r, last, p->free_first);
-	p->free_first = first;
-	p->free_count += count;
-	p->dirty += count;
+	region_chain_link(r, last, p->freed_first);
+	if (p->freed_count == 0)
+		p->freed_last = last;
+	p->freed_first = first;
+	p->freed_count += count;
 }
 
 uint32_t region_chunks_free(const struct region *r)
@@ -357,7 +387,7 @@ uint32_t region_chunks_free(const struct region *r)
 
 uint32_t region_chunks_used(const struct region *r)
 {
-	return r->header->layout.chunks - region_chunks_free(r);
+	return r->header->layout.chunks - region_chunks_free(r) - r->header->pool.freed_count;
 }
 
 void region_trim(struct region *r)

@@ -155,7 +155,7 @@ struct router {
 	struct slots changed;	    /* what to watch may have changed */
 	struct slots stalled;	    /* not read until an OOB reply has come */
 	struct slots draining;	    /* closed when everything is sent, or late */
-	struct qmp_buffer message;  /* scratch: QEMU's message */
+	struct qmp_buffer message;  /* scratch: QEMU's message, the status */
 	struct qmp_buffer text;	    /* a client's text */
 	struct qmp_buffer answer;   /* qmend's own */
 	uint64_t now;

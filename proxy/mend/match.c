@@ -34,8 +34,7 @@ static bool argument_equals(struct span value, const char *wanted)
 
 bool match_command(const struct policy_event *pattern, const struct qmp_message *command)
 {
-	if (command->kind != QMP_MESSAGE_COMMAND ||
-	    !span_is(span_of(command->name), pattern->name))
+	if (command->kind != QMP_MESSAGE_COMMAND || !span_is(span_of(command->name), pattern->name))
 		return false;
 	for (size_t i = 0; i < pattern->match_count; i++) {
 		const struct policy_match *m = &pattern->match[i];

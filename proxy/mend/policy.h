@@ -26,9 +26,9 @@ struct policy_listen {
 };
 
 struct policy_limits {
-	uint32_t clients;    /* connected at once, default 64 */
-	uint64_t queue;	     /* bytes waiting for one client before it is closed, default 32 MiB */
-	uint64_t memory;     /* bytes in all queues of this VM, default 256 MiB */
+	uint32_t clients; /* connected at once, default 64 */
+	uint64_t queue;	  /* bytes waiting for one client before it is closed, default 32 MiB */
+	uint64_t memory;  /* bytes in all queues of this VM, default 256 MiB */
 };
 
 enum policy_trigger_kind { POLICY_ON_EVENT, POLICY_ON_BACKEND_EXITED };

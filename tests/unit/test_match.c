@@ -83,9 +83,8 @@ START_TEST(commands_fit)
 	struct qmp_message m;
 	struct qmp_error e;
 
-	ck_assert_int_eq(
-		qmp_command_parse(span_of(commands[_i].text), &f, true, &m, &e),
-		QMP_COMMAND_OK);
+	ck_assert_int_eq(qmp_command_parse(span_of(commands[_i].text), &f, true, &m, &e),
+			 QMP_COMMAND_OK);
 	ck_assert_int_eq(match_command(&patterns[commands[_i].pattern], &m), commands[_i].fits);
 }
 END_TEST

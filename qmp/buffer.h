@@ -17,7 +17,10 @@ struct qmp_buffer {
 	bool full;
 };
 
-#define QMP_BUFFER_INIT(cap_bytes) { NULL, 0, 0, (cap_bytes), false }
+#define QMP_BUFFER_INIT(cap_bytes)             \
+	{                                      \
+		NULL, 0, 0, (cap_bytes), false \
+	}
 #define AUTO_BUF __attribute__((cleanup(qmp_buffer_release)))
 
 void qmp_buffer_release(struct qmp_buffer *b);

@@ -56,7 +56,7 @@ struct qmp_framer {
 	uint32_t token_line, token_column; /* of the byte at @token */
 	uint16_t state;			   /* of the lexer */
 	uint16_t bad;			   /* BAD: why */
-	uint16_t dialect;		   /* enum qmp_dialect; the owner sets it when it is known */
+	uint16_t dialect;		   /* enum qmp_dialect; set by the owner once known */
 	uint16_t flags;			   /* enum qmp_framer_flag */
 };
 

@@ -16,9 +16,9 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 
 struct json {
 	enum json_type type;
-	size_t offset;	   /* of its first byte in the text */
-	size_t key_offset; /* of its key, when it is a member */
-	struct json *next; /* sibling, in the order of the text */
+	size_t offset;	    /* of its first byte in the text */
+	size_t key_offset;  /* of its key, when it is a member */
+	struct json *next;  /* sibling, in the order of the text */
 	struct json *first; /* first element or member */
 	const char *key;    /* decoded, terminated; NULL when it is no member */
 	const char *text;   /* string: decoded, terminated (no NUL inside); number: as written */

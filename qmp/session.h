@@ -17,7 +17,7 @@ enum qmp_session_answer {
 };
 
 /* The answer to command @m of a client that has not negotiated yet, with QEMU's errors.
- * @offers_oob: the greeting listed it. Source: qmp_qmp_capabilities(), monitor/qmp-cmds-control.c */
+ * @offers_oob: the greeting listed it. Source: qmp_qmp_capabilities() */
 enum qmp_session_answer qmp_session_negotiate(const struct qmp_message *m, bool offers_oob,
 					      bool *oob, struct qmp_error *e)
 	__attribute__((warn_unused_result));

@@ -193,7 +193,7 @@ bool policy_source_open(struct policy_reader *r, struct policy_source *source, c
 			struct span text)
 {
 	struct qmp_error e;
-	size_t offset = 0;
+	size_t offset = 0, len;
 
 	*source = (struct policy_source){ .path = policy_copy(span_of(path)),
 					  .text = QMP_BUFFER_INIT(POLICY_MAX_BYTES) };
@@ -204,6 +204,9 @@ bool policy_source_open(struct policy_reader *r, struct policy_source *source, c
 	if (json_parse(qmp_buffer_span(&source->text), JSON_COMMENTS, &source->root, &offset, &e))
 		return true;
 	source->root = NULL;
+	len = strlen(e.text);
+	if (len > 0 && e.text[len - 1] == '.')
+		e.text[len - 1] = '\0';
 	return reader_error(r, offset, "%s: expected one JSON object (comments are allowed)",
 			    e.text);
 }

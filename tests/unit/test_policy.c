@@ -216,6 +216,8 @@ static const struct {
 } wrong[] = {
 	{ "", "p.json:1:1: the text ends too early: expected one JSON object (comments are "
 	      "allowed)\n" },
+	{ "{\n?}", "p.json:2:1: invalid char in json text: expected one JSON object (comments are "
+		   "allowed)\n" },
 	{ "[]", "p.json:1:1: a policy is an array: expected an object: { ... }\n" },
 	{ "{'vm':'v','qemu':'/q','listen':['/l'],\n 'vm':'w'}",
 	  "p.json:2:2: duplicate key 'vm': expected one JSON object (comments are allowed)\n" },

@@ -368,20 +368,33 @@ static bool take_turns(struct router *rt)
 	return progress;
 }
 
-/* Close what is done; take over the end of QEMU. */
-static void finish(struct router *rt)
+/* Close what is done; take over the end of QEMU. True when somebody went: that may be work for
+ * others. */
+static bool finish(struct router *rt)
 {
 	const struct conn *qemu = router_conn(rt, ROUTER_QEMU_SLOT);
+	bool gone = false;
 
-	if (qemu->state == CONN_OPEN && qemu->in_ended && !slots_has(&rt->unread, 0))
+	if (qemu->state == CONN_OPEN && qemu->in_ended && !slots_has(&rt->unread, 0)) {
 		qemu_lost(rt);
+		gone = true;
+	}
 	slots_each(&rt->draining, i)
-		if (router_conn(rt, i)->deadline <= rt->now)
+	{
+		if (router_conn(rt, i)->deadline <= rt->now) {
 			client_close(rt, i, "did not read to the end");
+			gone = true;
+		}
+	}
 	slots_each(&rt->changed, i)
+	{
 		if (i != ROUTER_QEMU_SLOT && router_conn(rt, i)->state != CONN_FREE &&
-		    client_is_done(rt, i))
+		    client_is_done(rt, i)) {
 			client_close(rt, i, "done");
+			gone = true;
+		}
+	}
+	return gone;
 }
 
 bool router_work(struct router *rt, uint64_t now)
@@ -403,7 +416,7 @@ bool router_work(struct router *rt, uint64_t now)
 	more |= names_work(rt);
 	slots_each(&rt->unsent, i)
 		send_queued(rt, i);
-	finish(rt);
+	more |= finish(rt);
 	region_trim(rt->region);
 	return more || slots_next(&rt->readable, 0) < rt->slots ||
 	       slots_next(&rt->unread, 0) < rt->slots;

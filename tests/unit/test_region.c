@@ -180,7 +180,7 @@ START_TEST(queues_hold_what_was_put_into_them)
 	struct region *r = new_region();
 
 	srand(1);
-	for (int i = 0; i < 4000; i++) {
+	for (int i = 0; i < 2000; i++) {
 		change(r);
 		region_commit(r);
 		region_trim(r);
@@ -203,7 +203,7 @@ START_TEST(a_death_between_edits_loses_nothing_that_was_there)
 	struct queue before[QUEUES];
 
 	srand(2);
-	for (int i = 0; i < 1500; i++) {
+	for (int i = 0; i < 300; i++) {
 		change(r);
 		region_commit(r);
 		note_queues(r, before);

@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
-from qmptest import (HOLD, Client, Ended, Failure, Qemu, Qmend, ScriptedQemu, case, check,
+from qmptest import (HOLD, Client, Ended, Failure, Qemu, Qmend, ScriptedQemu, case, check, cleanup,
                      command_line, equal, folder, run, stale_socket, stays_so, wait_until,
                      write_policy)
 
@@ -189,8 +189,8 @@ def _():
     client = Client(qmend.path, negotiate=True)
     qemu.say(b'HTTP/1.1 400 Bad Request\r\n\r\n{"return": {}}}}}\r\n')
     stays_so(qmend.alive, "qmend is gone", 0.2)
-    client.close()
     qemu.hang_up()
+    client.drain()
     ScriptedQemu(qemu.path)
     patient(Client(qmend.path))
 
@@ -250,7 +250,7 @@ def second_start(qemu_path, path, text):
 def _():
     qemu, qmend = start()
     client = Client(qmend.path, negotiate=True)
-    second_start(qemu.path, qmend.path, "in use")
+    second_start(qemu.path, qmend.path, "another process serves")
     patient(Client(qmend.path))
     check("return" in client.execute("query-block"), "the first one's client")
 
@@ -269,7 +269,7 @@ def _():
         except BlockingIOError:
             pass
     inode = os.stat(path).st_ino
-    second_start("/nonexistent/qemu.sock", path, "in use")
+    second_start("/nonexistent/qemu.sock", path, "another process serves")
     equal(os.stat(path).st_ino, inode, "the socket file")
     listener.close()
 
@@ -289,19 +289,22 @@ def _():
     path = os.path.join(directory, "file")
     with open(path, "w", encoding="ascii") as out:
         out.write("precious")
-    second_start("/nonexistent/qemu.sock", path, "not a socket")
+    second_start("/nonexistent/qemu.sock", path, "no socket")
     with open(path, encoding="ascii") as text:
         equal(text.read(), "precious", "content")
     path = os.path.join(directory, "folder")
     os.mkdir(path)
-    second_start("/nonexistent/qemu.sock", path, "not a socket")
+    second_start("/nonexistent/qemu.sock", path, "no socket")
     check(os.path.isdir(path), "the folder is gone")
 
 
 @case("a listen path that cannot be: missing folder, too long")
 def _():
     second_start("/nonexistent/qemu.sock", os.path.join(folder("p"), "no", "x.sock"), "No such file")
-    second_start("/nonexistent/qemu.sock", "/tmp/" + "l" * 120, "long")
+    policy, _ = write_policy(folder("p"), "/nonexistent/qemu.sock", ["/tmp/" + "l" * 120])
+    done = command_line("run", policy)
+    equal(done.returncode, 2, "status")
+    check(re.match(rf"{re.escape(policy)}:\d+:\d+: .*107", done.stderr), done.stderr)
 
 
 @case("one bad VM keeps the whole start back, and leaves nothing behind")
@@ -397,7 +400,7 @@ def _():
             ("set_password", {"protocol": "vnc", "password": "p"}), ("qom-set", {}),
             ("getfd", {"fdname": "x"}), ("add-fd", None), ("blockdev-add", {}), ("x-nosuch", None),
             ("screendump", {"filename": "/x"}), ("pmemsave", {}), ("memsave", {}), ("yank", {}),
-            ("x-qmend-heal", {"backend": "x"}), ("", None), ("query-status ", None),
+            ("x-qmend-heal", {"backend": "x"}), ("", None),
             ("qUery-status", None), ("dump-guest-memory", {}), ("chardev-add", {})):
         answer = client.execute(name, arguments)
         check("error" in answer, f"{name} was allowed", answer)
@@ -529,17 +532,39 @@ def _():
     check(done.returncode != 0 and len(done.stderr.splitlines()) == 1, done.stderr)
 
 
-@case("backends in the status: pid, state, starts, cause")
+RECIPE = {"recipe": "plain", "parameters": {}, "rules": [
+    {"name": "gone", "on": [{"backend": "${backend}", "is": "exited"}], "verdict": "pass",
+     "do": [{"start": "${backend}"}]}]}
+
+
+@case("backends and incidents in the status: pid, state, starts, cause")
 def _():
-    qemu = ScriptedQemu()
     recipes = folder("r")
     with open(os.path.join(recipes, "plain.json"), "w", encoding="ascii") as out:
-        json.dump({"recipe": "plain", "parameters": {"command": {}}, "rules": [
-            {"name": "gone", "on": [{"backend": "${backend}", "is": "exited"}],
-             "verdict": "pass", "do": [{"start": "${backend}"}]}]}, out)
-    del recipes
-    qmend = Qmend(qemu.path)
-    equal(qmend.status()["backends"], [], "a policy without backends")
+        json.dump(RECIPE, out)
+    _, qmend = start(recipes=[recipes],
+                     backends={"b": {"recipe": "plain", "command": ["sleep", "1000"]}})
+    client = Client(qmend.path, negotiate=True)
+
+    def backend(state, starts):
+        found, = client.value("x-qmend-status")["backends"]
+        return found if (found["state"], found["starts"]) == (state, starts) else None
+    first = wait_until(lambda: backend("ready", 1), "the backend's first start")
+    equal((first["name"], first["recipe"], first["cause"]), ("b", "plain", "none"), "backend")
+    with open(f"/proc/{first['pid']}/cmdline", encoding="ascii") as text:
+        equal(text.read(), "sleep\0" + "1000\0", "the process")
+    os.kill(first["pid"], 9)
+    second = wait_until(lambda: backend("ready", 2), "the backend's second start")
+    cleanup(lambda: os.kill(second["pid"], 9))  # it outlives qmend
+    check(second["pid"] != first["pid"], "the same pid")
+    equal((second["cause"], second["detail"]), ("killed", 9), "cause")
+    incidents = wait_until(lambda: [i for i in client.value("x-qmend-status")["incidents"]
+                                    if i["rule"] == "gone" and not i["initial"]], "the incident")
+    equal((incidents[-1]["backend"], incidents[-1]["state"]), ("b", "mended"), "incident")
+    done = command_line("status", qmend.path)
+    check(str(second["pid"]) in done.stdout and "mended" in done.stdout, done.stdout)
+    qmend.stop()
+    check(not os.path.exists(f"/proc/{first['pid']}"), "the killed backend was not waited for")
 
 
 # ---- logs

@@ -162,6 +162,27 @@ def _():
     check(qmend.alive(), "qmend is gone")
 
 
+@case("commands at QEMU's very limits are answered, and do not take QEMU's places for ever")
+def _():
+    qemu = Qemu()
+    qmend = Qmend(qemu.path)
+    client, other = (Client(qmend.path, negotiate=True) for _ in range(2))
+    deep = "[" * 1022 + "]" * 1022
+    deepest = "[" * 1023 + "]" * 1023
+    for number in range(10):
+        for made in (f'"id":{deep}', f'"id":{deepest}', f'"id":{number},"arguments":{deepest}',
+                     f'"id":{number},"arguments":{{"a":{deep}}}', '"id":-1e400', '"id":1e400'):
+            client.send(b'{"execute":"query-status",%s}' % made.encode())
+            client.line()
+    equal(other.value("query-status")["status"], "prelaunch", "the other client")
+    many = b"1," * ((1 << 20) - 8)
+    for spare in range(3, -1, -1):  # around 2 Mi tokens in all
+        client.send(b'{"execute":"query-status","id":5,"arguments":{"a":[' + many
+                    + b"1," * spare + b"1]}}", timeout=20)
+        check(b'"error"' in client.line(20), "the long command was accepted")
+    equal(other.value("query-status")["status"], "prelaunch", "the other client")
+
+
 @case("70 MiB of blanks are nothing: the next command is answered, no memory is taken")
 def _():
     qemu, qmend = start()
@@ -277,9 +298,13 @@ def _():
     act(client)
     check(qmend.descriptor_count() < act_before + 300, "queued descriptors are unbounded")
     client.close()
-    for command in list(qemu.named("query-pci")):
-        qemu.reply(command)
-    prove_alive(other, 5)
+    ident = other.ask("query-block")
+    answered = 0
+    while not other.receive(0.01) and answered < 200:
+        for command in qemu.named("query-pci")[answered:]:
+            qemu.reply(command)
+            answered += 1
+    other.reply(ident)
     other.close()
     wait_until(lambda: qmend.descriptor_count() == act_before, "all closed")
 
@@ -318,9 +343,10 @@ def _():
             check("no line" in str(why), str(why))
     for client in inside:
         prove_alive(client, 2)
-    inside[0].close()
-    later = Client(qmend.path, negotiate=True)
-    prove_alive(later, 2)
+    for client in outside + inside[:1]:
+        client.close()
+    wait_until(lambda: len(inside[1].value("x-qmend-status")["clients"]) == 3, "a free place")
+    prove_alive(Client(qmend.path, negotiate=True), 2)
     del qemu
 
 

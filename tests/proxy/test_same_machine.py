@@ -186,16 +186,16 @@ def _(talk):
     talk.step(b'{"execute":"blockdev-del","arguments":{"node-name":"z"},"id":5}')
 
 
-@dialogue("events of the machine do not reach a client that has not negotiated", fresh=True,
-          hello=False)
-def _(talk):
-    other = Client(talk.side.path, negotiate=True) if not talk.direct else None
-    if other:
-        other.execute("cont")
-        other.execute("stop")
-    talk.send(same.HELLO)
-    talk.wait()
-    talk.sync()
+@case("events before its negotiation do not reach a client, not even later")
+def _():
+    side = same.Side(True, Q35)
+    late, other = Client(side.path), Client(side.path, negotiate=True)
+    late.message()
+    for name in ("cont", "stop"):
+        check("return" in other.execute(name), name)
+    late.negotiate_greeted()
+    check("return" in late.execute("query-status"), "query-status")
+    equal((late.events, late.others), ([], []), "what came unasked")
 
 
 # ---- the end
@@ -304,7 +304,7 @@ def _():
     events = [[text for text in got.splitlines() if b'"event"' in text] for got in texts]
     check(events[0] and events[0] == events[1] == events[2], "events differ", *events)
     for got in texts:
-        equal(sum(b'"id": 1' in text for text in got.splitlines()), 6, "replies with id 1")
+        equal(sum(b'"id": 1' in text for text in got.splitlines()), 7, "replies with id 1")
         equal(sum(b'"id": 2' in text for text in got.splitlines()), 3, "replies with id 2")
     quiet.quiet()
 
@@ -312,7 +312,7 @@ def _():
 def settled(clients):
     for client in clients:
         client.receive(0)
-    return all(client.got.count(b'"id"') == 9 for client in clients) and \
+    return all(client.got.count(b'"id"') == 10 for client in clients) and \
         len({client.got.count(b'"event"') for client in clients}) == 1
 
 
@@ -343,6 +343,7 @@ def _():
         "type": "socket", "data": {"addr": {"type": "unix", "data": {"path": "nobody"}},
                                    "server": False, "reconnect": 1}}}), "chardev-add")
     oob.ask("netdev_add", {"type": "vhost-user", "id": "vu0", "chardev": "vu"}, ident="hangs")
+    oob.quiet()
     waiting = [other.ask("query-name") for _ in range(20)]
     for number in range(5):
         oob.ask("query-status", ident=f"status{number}")

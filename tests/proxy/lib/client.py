@@ -185,6 +185,10 @@ class Client:
         self.greeting = self.message()
         if "QMP" not in self.greeting:
             raise Failure(f"no greeting: {self.greeting}")
+        self.negotiate_greeted(oob)
+
+    def negotiate_greeted(self, oob=False):
+        """Negotiate after the greeting was read."""
         arguments = {"enable": ["oob"]} if oob else None
         answer = self.execute("qmp_capabilities", arguments)
         if "return" not in answer:

@@ -70,7 +70,8 @@ class Qmend:
     file is left behind or a sanitizer spoke.
     """
 
-    def __init__(self, qemu_path=None, policies=None, level=None, env=None, **options):
+    def __init__(self, qemu_path=None, policies=None, level=None, env=None, recipes=(),
+                 **options):
         need_binary()
         self.directory = tap.folder("m")
         if policies is None:
@@ -83,15 +84,16 @@ class Qmend:
         self.stopped = False
         self.level = level
         self.env = env
+        self.recipes = [*recipes, os.path.join(SOURCE, "policies")]
         self.start()
         tap.cleanup(self.stop)
 
     def start(self):
         level = ["--log-level", self.level] if self.level else []
-        recipes = os.path.join(SOURCE, "policies")
+        recipes = [text for path in self.recipes for text in ("--recipes", path)]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [BINARY, "run", "--recipes", recipes, *level, *self.policies],
+                [BINARY, "run", *recipes, *level, *self.policies],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(self.env))
         self.stopped = False
         for path in self.listeners():

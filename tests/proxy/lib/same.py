@@ -88,7 +88,7 @@ class Talk:
         """A command of our own, and everything that comes until its reply."""
         self.number += 1
         mark = b'"sync-%d"' % self.number
-        self.send(before + b'{"execute":"query-name","id":' + mark + b"}\n")
+        self.send(before + b'{"execute":"query-status","id":' + mark + b"}\n")
         while True:
             line = self.client.line()
             self._learn(line)

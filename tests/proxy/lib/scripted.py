@@ -111,12 +111,15 @@ class ScriptedQemu:
     """A scripted QEMU listening on @path."""
 
     def __init__(self, path=None, handler=None, before=b"", after=b"", micro=22, oob=True,
-                 exact=False):
+                 exact=False, serial=False):
         self.path = path or os.path.join(tap.folder("s"), "qemu.sock")
         self.handler = handler
         self.before = before  # sent ahead of the greeting
         self.after = after  # sent behind it
         self.exact = exact  # read byte by byte, so that descriptors have an exact place
+        self.serial = serial  # as QEMU: no in-band command begins before the last one has ended
+        self.running = None
+        self.waiting = []
         self.version = {"qemu": {"micro": micro, "minor": 2, "major": 7}, "package": "scripted"}
         self.oob = oob
         self.lock = threading.RLock()
@@ -154,8 +157,7 @@ class ScriptedQemu:
     def reply(self, command, value=None):
         """Answer a command that was held."""
         with self.lock:
-            self._settle(command)
-            self._answer(command, {} if value is None else value)
+            self._finish(command, {} if value is None else value)
 
     def event(self, name, data=None, stamp=1):
         """Send an event."""
@@ -226,6 +228,8 @@ class ScriptedQemu:
             self.pending = []
             self.negotiated = False
             self.outstanding = self.descriptors_outstanding = 0
+            self.running = None
+            self.waiting = []
             if self.connection is not None:
                 self.connection.close()
                 self.connection = None
@@ -246,7 +250,8 @@ class ScriptedQemu:
             with self.lock:
                 self._pend(descriptors)
                 for text, error in splitter.feed(data):
-                    self._text(text, error)
+                    if not self.stopped:  # a handler may have hung up
+                        self._text(text, error)
 
     def _receive(self, connection):
         space = socket.CMSG_SPACE(253 * 4)
@@ -323,12 +328,28 @@ class ScriptedQemu:
             self.descriptors_outstanding += 1
             if self.descriptors_outstanding > 1:
                 self.violations.append("two commands with descriptors outstanding")
+        if self.serial and self.running and not command.oob:
+            self.waiting.append(command)
+        else:
+            self._execute(command)
+
+    def _execute(self, command):
+        if not command.oob:
+            self.running = command
         value = self.handler(self, command) if self.handler else None
         if value is None:
             value = self._default(command)
         if value is not HOLD:
-            self._settle(command)
-            self._answer(command, value)
+            self._finish(command, value)
+
+    def _finish(self, command, value):
+        self._settle(command)
+        self._answer(command, value)
+        if command is not self.running:
+            return
+        self.running = None
+        while self.waiting and not self.running:
+            self._execute(self.waiting.pop(0))
 
     def _negotiate(self, command):
         if command.name != "qmp_capabilities":

@@ -171,6 +171,10 @@ def run(argv=None):
     chosen = [(n, f) for n, f in _cases if not names or any(part in n for part in names)]
     faulthandler.dump_traceback_later(LIMIT, exit=True)
     print("TAP version 13")
+    if not os.access(os.environ.get("QMEND", ""), os.X_OK) and \
+            os.environ.get("QMEND_TEST_SELF") != "1":
+        print("Bail out! QMEND is not the path of a qmend binary")
+        sys.exit(1)
     failed = 0
     for number, (name, function) in enumerate(chosen, 1):
         failed += not run_case(number, name, function)

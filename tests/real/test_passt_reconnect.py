@@ -43,8 +43,6 @@ class Reconnect:
         tap.comment(f"target {TARGET_MS} ms: " +
                     ("met" if tap.median(outage) <= TARGET_MS else "not met here"))
         tap.check(tap.median(outage) <= BOUND_MS, f"median above {BOUND_MS} ms")
-        names = [m["event"] for _, m in self.client.events()]
-        tap.check(scene.EVENT_GONE not in names, f"a client saw {names}")
         tap.check(qmend.backend(self.client)["starts"] == 1 + KILLS, "starts are miscounted")
 
 

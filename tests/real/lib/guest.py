@@ -11,6 +11,7 @@ import threading
 import time
 
 from lib import stream
+from lib.qmp import Qmp
 
 SOURCE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 CACHE = os.path.join(SOURCE, "build", "guest")
@@ -82,14 +83,15 @@ def reconnect_netdev(path, interval_ms=10):
 
 
 class Guest:
-    """QEMU, started at once. Everything it needs lies in @folder; @binary is the emulator."""
+    """QEMU, started at once. Everything it needs lies in @folder; @binary is the emulator. It has
+    a second monitor: @witness sees what QEMU says, also what qmend keeps from its clients."""
 
     def __init__(self, folder, netdev, binary=None, interval_ms=10, port=PROBE_PORT, paused=False):
         self.folder = folder
         self.qmp_path = os.path.join(folder, "qemu.qmp")
+        self.witness_path = os.path.join(folder, "witness.qmp")
         self.port_path = os.path.join(folder, "probe.sock")
         self.console_path = os.path.join(folder, "console.sock")
-        self.quit_wanted = False
         append = (f"console=ttyS0 quiet panic=-1 mitigations=off probe.port={port} "
                   f"probe.interval={interval_ms}")
         command = [
@@ -103,6 +105,7 @@ class Guest:
             "-chardev", f"socket,id=probe,server=on,wait=off,path={self.port_path}",
             "-serial", "chardev:probe",
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
+            "-qmp", f"unix:{self.witness_path},server=on,wait=off",
             "-netdev", netdev,
             "-device", "virtio-net-pci,id=nic0,netdev=net0,romfile=",
         ] + (["-S"] if paused else [])
@@ -112,6 +115,7 @@ class Guest:
         self.stderr = stream.Stream("qemu", lambda: os.read(self.process.stderr.fileno(), 4096))
         self.console = self._port("console", self.console_path)
         self.probe = self._port("probe", self.port_path)
+        self.witness = Qmp(self.witness_path, "witness", timeout=20)
 
     def _port(self, name, path):
         sock = stream.connect(path, 20, socket.SOCK_STREAM)

@@ -19,8 +19,8 @@ class Qmend:
     """`qmend run` of these policy files; its log is a stream of lines."""
 
     def __init__(self, *policies):
-        self.process = subprocess.Popen([binary(), "run", *policies], stdin=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE)
+        command = [binary(), "run", "--recipes", os.path.join(SOURCE, "policies"), *policies]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.log = stream.Stream("qmend", lambda: os.read(self.process.stderr.fileno(), 65536))
 
     def alive(self):

@@ -99,7 +99,8 @@ class Scene:
 
     def next_guest(self, paused=False):
         """Another QEMU on the same paths, after the first has ended."""
-        for path in (self.guest.qmp_path, self.guest.port_path, self.guest.console_path):
+        for path in (self.guest.qmp_path, self.guest.witness_path, self.guest.port_path,
+                     self.guest.console_path):
             if os.path.exists(path):
                 os.unlink(path)
         if self.way == "handover" and os.path.exists(self.net):
@@ -127,20 +128,21 @@ class Kill:
         before = qmend.wait_ready(client)
         scene.guest.report()  # a new window
         time.sleep(random.uniform(0, 0.02))  # not in step with the probe
-        mark = client.mark()
+        mark, witness_mark = client.mark(), scene.guest.witness.mark()
         self.old_pid = before["pid"]
         self.at = time.monotonic()
         os.kill(self.old_pid, signal.SIGKILL)
         after = qmend.wait_ready(client, timeout, not_pid=self.old_pid)
         self.new_pid = after["pid"]
-        connected = client.wait_event(EVENT_BACK, timeout, mark)[0]
+        connected = scene.guest.witness.wait_event(EVENT_BACK, timeout, witness_mark)[0]
         self.connected_ms = self._ms(connected)
         self.traffic_ms = self._ms(stream.until(lambda: echo.first_after(connected), timeout,
                                                 "a probe of the guest"))
         window = scene.guest.wait_traffic(timeout)
         self.outage_ms = window["outage_ms"]
         self.gap_ms = window["gap_ms"]
-        self.events = [m["event"] for _, m in client.events(mark=mark)]
+        heard = [m["event"] for _, m in client.events(mark=mark)]
+        tap.check(not heard, f"the client heard of a fault that was mended: {heard}")
 
     def _ms(self, at):
         return (at - self.at) * 1000

@@ -28,10 +28,16 @@ def skip_all(reason):
 
 def run(tests, describe=None):
     """Run the (title, function) pairs in order. A test that raises is "not ok", with the reason as
-    a comment, and with what describe() returns. Returns the exit status."""
+    a comment. With @describe each builds on the one before: its text is added to the reason, and
+    the tests after a failure are not tried. Returns the exit status."""
     failures = 0
     print(f"1..{len(tests)}", flush=True)
     for number, (title, function) in enumerate(tests, 1):
+        if failures and describe:
+            failures += 1
+            print(f"not ok {number} - {title}", flush=True)
+            comment("not tried")
+            continue
         try:
             function()
         except Exception as error:  # pylint: disable=broad-except

@@ -277,57 +277,87 @@ enum qmp_command_check qmp_command_parse(struct span text, const struct qmp_fram
 	return check_members(&c, m, e) ? QMP_COMMAND_OK : QMP_COMMAND_REJECTED;
 }
 
-static bool sort_reply_member(struct qmp_message *m, const struct member *member, unsigned *kinds)
+/* The members of what QEMU sends, as bits. */
+enum reply_member {
+	RETURN = 1 << QMP_MESSAGE_RETURN,
+	ERROR = 1 << QMP_MESSAGE_ERROR,
+	EVENT = 1 << QMP_MESSAGE_EVENT,
+	GREETING = 1 << QMP_MESSAGE_GREETING,
+	KINDS = RETURN | ERROR | EVENT | GREETING,
+	ID = 1 << 8,
+	DATA = 1 << 9,
+	TIMESTAMP = 1 << 10,
+};
+
+/* Note one member; 0 when it does not belong here. */
+static unsigned sort_reply_member(struct qmp_message *m, const struct member *member)
 {
 	static const struct {
 		const char *key;
-		enum qmp_message_kind kind;
-		enum qmp_token_type type;
+		enum reply_member bit;
+		enum qmp_token_type type; /* END: any */
 	} known[] = {
-		{ "return", QMP_MESSAGE_RETURN, QMP_TOKEN_END },
-		{ "error", QMP_MESSAGE_ERROR, QMP_TOKEN_OPEN_BRACE },
-		{ "event", QMP_MESSAGE_EVENT, QMP_TOKEN_STRING },
-		{ "QMP", QMP_MESSAGE_GREETING, QMP_TOKEN_OPEN_BRACE },
+		{ "return", RETURN, QMP_TOKEN_END },
+		{ "error", ERROR, QMP_TOKEN_OPEN_BRACE },
+		{ "event", EVENT, QMP_TOKEN_STRING },
+		{ "QMP", GREETING, QMP_TOKEN_OPEN_BRACE },
+		{ "id", ID, QMP_TOKEN_END },
+		{ "data", DATA, QMP_TOKEN_OPEN_BRACE },
+		{ "timestamp", TIMESTAMP, QMP_TOKEN_OPEN_BRACE },
 	};
+	unsigned i = 0, count = sizeof(known) / sizeof(known[0]);
 
-	for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (!key_is(member->key, known[i].key))
-			continue;
-		if (known[i].type != QMP_TOKEN_END && known[i].type != member->type)
-			return false;
-		m->kind = known[i].kind;
-		(*kinds)++;
-		if (m->kind == QMP_MESSAGE_EVENT)
-			return qmp_chars_decode(member->value, m->name, sizeof(m->name)) ||
-			       m->name[0] != '\0';
-		m->body = member->value;
-		return true;
-	}
-	if (key_is(member->key, "data")) {
-		m->body = member->value;
-		return member->type == QMP_TOKEN_OPEN_BRACE;
-	}
-	if (key_is(member->key, "id")) {
+	while (i < count && !key_is(member->key, known[i].key))
+		i++;
+	if (i == count || (known[i].type != QMP_TOKEN_END && known[i].type != member->type))
+		return 0;
+	if (known[i].bit == ID)
 		take_id(m, member);
-		return true;
+	else if (known[i].bit == EVENT)
+		(void)!qmp_chars_decode(member->value, m->name, sizeof(m->name));
+	else if (known[i].bit != TIMESTAMP)
+		m->body = member->value;
+	return known[i].bit;
+}
+
+static bool kind_of_reply(struct qmp_message *m, unsigned seen)
+{
+	switch (seen & KINDS) {
+	case RETURN:
+		m->kind = QMP_MESSAGE_RETURN;
+		return (seen & ~(unsigned)ID) == RETURN;
+	case ERROR:
+		m->kind = QMP_MESSAGE_ERROR;
+		return (seen & ~(unsigned)ID) == ERROR;
+	case EVENT:
+		m->kind = QMP_MESSAGE_EVENT;
+		return (seen & ~(unsigned)(DATA | TIMESTAMP)) == EVENT;
+	case GREETING:
+		m->kind = QMP_MESSAGE_GREETING;
+		return seen == GREETING;
+	default:
+		return false;
 	}
-	return key_is(member->key, "timestamp");
 }
 
 bool qmp_reply_parse(struct span text, struct qmp_message *m, struct qmp_error *e)
 {
 	struct member member;
-	unsigned kinds = 0;
+	unsigned seen = 0;
 	bool ok = true;
 	struct walk w;
 
 	*m = (struct qmp_message){ .text = text };
 	if (!walk_start(&w, text, QMP_TOKEN_OPEN_BRACE))
 		return qmp_error_set(e, "no JSON object came from QEMU");
-	for (bool first = true; ok && walk_member(&w, first, &member); first = false)
-		ok = sort_reply_member(m, &member, &kinds);
+	for (bool first = true; ok && walk_member(&w, first, &member); first = false) {
+		unsigned bit = sort_reply_member(m, &member);
+
+		ok = bit != 0 && (seen & bit) == 0;
+		seen |= bit;
+	}
 	m->depth = w.depth;
-	if (!ok || w.bad || kinds != 1 || qmp_token_next(text, w.at).begin != text.len)
+	if (!ok || w.bad || !kind_of_reply(m, seen) || qmp_token_next(text, w.at).begin != text.len)
 		return qmp_error_set(e, "what came from QEMU is no QMP message");
 	return true;
 }

@@ -82,8 +82,7 @@ static void watch_connections(struct vm *vm)
 {
 	struct router *rt = &vm->router;
 
-	slots_each(&rt->changed, slot)
-	{
+	slots_each(&rt->changed, slot) {
 		int interest = router_interest(rt, slot);
 
 		if (interest < 0)
@@ -137,7 +136,8 @@ static void look_after_qemu(struct vm *vm, uint64_t now)
 	}
 	if (state == QEMU_ABSENT)
 		connect_qemu(vm, now);
-	if (state == QEMU_CONNECTED && !vm->greeting_late && now >= vm->connected_at + GREETING_NS) {
+	if (state == QEMU_CONNECTED && !vm->greeting_late &&
+	    now >= vm->connected_at + GREETING_NS) {
 		vm->greeting_late = true;
 		log_warning("vm=%s event=no-greeting seconds=%" PRIu64 " hint=\"QEMU waits for a "
 			    "backend, or another process holds its monitor\"",

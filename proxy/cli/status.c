@@ -50,8 +50,8 @@ static bool is_answer(struct span text, struct span *body, struct qmp_error *e)
 {
 	struct qmp_message m;
 
-	if (!qmp_reply_parse(text, &m, e) || (m.kind != QMP_MESSAGE_RETURN &&
-					      m.kind != QMP_MESSAGE_ERROR))
+	if (!qmp_reply_parse(text, &m, e) ||
+	    (m.kind != QMP_MESSAGE_RETURN && m.kind != QMP_MESSAGE_ERROR))
 		return false;
 	*body = m.kind == QMP_MESSAGE_RETURN ? m.body : (struct span){ 0 };
 	return true;
@@ -125,8 +125,8 @@ static void print_table(const struct json *root, const char *key, const char *co
 
 static bool print_status(struct span body, struct qmp_error *e)
 {
-	static const char *const clients[] = { "client",  "pid",	 "uid",	      "negotiated",
-					       "oob",	  "read-only",	 "commands",  "pending",
+	static const char *const clients[] = { "client",    "pid",	  "uid",      "negotiated",
+					       "oob",	    "read-only",  "commands", "pending",
 					       "queued-in", "queued-out", NULL };
 	static const char *const backends[] = { "name",	  "recipe", "pid",    "state", "found",
 						"starts", "cause",  "detail", NULL };

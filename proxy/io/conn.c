@@ -133,10 +133,34 @@ static void apply_sent(struct conn_link *l)
 		close(spent);
 }
 
+/* The record says CLOSING: what the process holds goes, then the record is free. Done again by the
+ * next worker if this one dies in it. */
+static void finish_closing(struct conn_link *l)
+{
+	struct conn *c = l->conn;
+
+	shutdown(c->fd, SHUT_RDWR); /* close() alone says nothing while others hold a copy */
+	close(c->fd);
+	for (uint32_t i = 0; i < c->fd_count; i++)
+		close(c->fds[i].fd);
+	if (c->out_fd >= 0)
+		close(c->out_fd);
+	region_edit(l->region, c, sizeof(*c));
+	c->state = CONN_FREE;
+	c->fd = -1;
+	c->fd_count = 0;
+	c->out_fd = -1;
+	region_commit(l->region);
+}
+
 void conn_restore(struct conn_link *l)
 {
 	l->cursor = (struct queue_cursor){ 0 };
 	l->appetite = 1;
+	if (l->conn->state == CONN_CLOSING) {
+		finish_closing(l);
+		return;
+	}
 	if (l->conn->received.armed)
 		apply_received(l);
 	if (l->conn->sent.armed)
@@ -261,7 +285,7 @@ static enum conn_result receive_bytes(struct conn_link *l, struct iovec *piece, 
 	if (l->conn->in_ended)
 		return CONN_ENDED;
 	got = l->conn->received.message.length;
-	if (got == room && l->appetite < CONN_READ_CHUNKS)
+	if (got == room && l->appetite < QUEUE_PIECES)
 		l->appetite *= 2;
 	else if (got < room / 2)
 		l->appetite = 1;
@@ -271,15 +295,14 @@ static enum conn_result receive_bytes(struct conn_link *l, struct iovec *piece, 
 enum conn_result conn_receive(struct conn_link *l)
 {
 	struct conn *c = l->conn;
-	struct iovec piece[CONN_READ_CHUNKS];
+	struct iovec piece[QUEUE_PIECES];
 	size_t pieces;
 
 	if (c->in_ended)
 		return CONN_ENDED;
 	if (!reserve_room(l))
 		return CONN_STARVED;
-	pieces = queue_pieces(l->region, &c->in, c->in.head, queue_room_end(&c->in), piece,
-			      c->takes_fds ? 1 : CONN_READ_CHUNKS);
+	pieces = queue_pieces(l->region, &c->in, c->in.head, queue_room_end(&c->in), piece);
 	return c->takes_fds ? receive_with_fds(l, piece) : receive_bytes(l, piece, pieces);
 }
 
@@ -301,7 +324,7 @@ static void attach_fd(struct conn *c)
 enum conn_result conn_send(struct conn_link *l)
 {
 	struct conn *c = l->conn;
-	struct iovec piece[CONN_READ_CHUNKS];
+	struct iovec piece[QUEUE_PIECES];
 	uint64_t from = c->out.tail;
 	uint64_t to = c->out.head;
 	size_t pieces;
@@ -314,7 +337,7 @@ enum conn_result conn_send(struct conn_link *l)
 	c->sent.with_fd = c->out_fd >= 0 && from == c->out_fd_at;
 	if (c->out_fd >= 0 && from < c->out_fd_at)
 		to = c->out_fd_at;
-	pieces = queue_pieces(l->region, &c->out, from, to, piece, CONN_READ_CHUNKS);
+	pieces = queue_pieces(l->region, &c->out, from, to, piece);
 	arm(l, &c->sent, from, piece, pieces);
 	if (c->sent.with_fd)
 		attach_fd(c);
@@ -356,19 +379,10 @@ int conn_claim_fd(struct conn_link *l, uint64_t end)
 void conn_close(struct conn_link *l)
 {
 	struct conn *c = l->conn;
-	int fd = c->fd;
 
-	region_edit(l->region, c, sizeof(*c));
-	while (c->fd_count > 0)
-		forget_fd(c, c->fd_count - 1);
-	if (c->out_fd >= 0)
-		close(c->out_fd);
 	queue_clear(l->region, &c->in);
 	queue_clear(l->region, &c->out);
-	c->state = CONN_FREE;
-	c->fd = -1;
-	c->out_fd = -1;
+	REGION_SET(l->region, c->state, CONN_CLOSING);
 	region_commit(l->region);
-	shutdown(fd, SHUT_RDWR);
-	close(fd);
+	finish_closing(l);
 }

@@ -18,9 +18,10 @@ enum conn_state {
 	CONN_FREE,
 	CONN_OPEN,
 	CONN_DRAINING, /* reads no more; closed when everything is written, or at the deadline */
+	CONN_CLOSING,  /* inside conn_close() */
 };
 
-enum { CONN_FDS = 12, CONN_CONTROL = 24, CONN_READ_CHUNKS = 16 };
+enum { CONN_FDS = 12, CONN_CONTROL = 24 };
 
 /* struct mmsghdr, without _GNU_SOURCE for everybody; conn.c asserts that they are the same. */
 struct conn_message {
@@ -49,9 +50,9 @@ struct conn {
 	uint8_t in_ended;    /* the peer sends no more */
 	uint8_t out_broken;  /* the peer reads no more */
 	int32_t fd;
-	int32_t out_fd;	     /* goes out with the byte at out_fd_at; -1: none */
+	int32_t out_fd; /* goes out with the byte at out_fd_at; -1: none */
 	uint64_t out_fd_at;
-	uint64_t deadline;   /* DRAINING: CLOCK_BOOTTIME in ns */
+	uint64_t deadline; /* DRAINING: CLOCK_BOOTTIME in ns */
 	struct queue in, out;
 	struct conn_receipt received, sent;
 	uint32_t fd_count;

@@ -16,7 +16,7 @@
 #include "io/log.h"
 #include "io/sock.h"
 
-static const uint64_t FIRST_DELAY = UINT64_C(5000000);	/* 5 ms */
+static const uint64_t FIRST_DELAY = UINT64_C(5000000);	 /* 5 ms */
 static const uint64_t LAST_DELAY = UINT64_C(1000000000); /* 1 s */
 
 static void on_change(void *owner, int events)

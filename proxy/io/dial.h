@@ -13,7 +13,7 @@ struct dial {
 	struct loop *loop;
 	const char *path;
 	struct loop_io io;
-	int inotify;	  /* -1: not dialling, or the folder cannot be watched */
+	int inotify; /* -1: not dialling, or the folder cannot be watched */
 	bool active;
 	uint64_t retry_at; /* CLOCK_BOOTTIME in ns, UINT64_MAX: when the folder changes */
 	uint64_t delay;	   /* ns until the try after the next */

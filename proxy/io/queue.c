@@ -35,8 +35,7 @@ bool queue_reserve(struct region *r, struct queue *q, uint64_t size)
 	if (size <= room)
 		return true;
 	count = (size - room + REGION_CHUNK - 1) / REGION_CHUNK;
-	if (count > region_chunks_free(r) ||
-	    !region_chain_take(r, (uint32_t)count, &first, &last))
+	if (count > region_chunks_free(r) || !region_chain_take(r, (uint32_t)count, &first, &last))
 		return false;
 	region_edit(r, q, sizeof(*q));
 	if (q->chunks == 0) {
@@ -86,12 +85,12 @@ static struct iovec piece_at(const struct region *r, const struct queue *q, uint
 }
 
 size_t queue_pieces(const struct region *r, const struct queue *q, uint64_t from, uint64_t to,
-		    struct iovec *piece, size_t max)
+		    struct iovec piece[QUEUE_PIECES])
 {
 	struct queue_cursor c = { 0 };
 	size_t n = 0;
 
-	while (from < to && n < max) {
+	while (from < to && n < QUEUE_PIECES) {
 		piece[n] = piece_at(r, q, from, to - from, &c);
 		from += piece[n].iov_len;
 		n++;

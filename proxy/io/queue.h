@@ -11,6 +11,8 @@
 #include "qmp/buffer.h"
 #include "qmp/span.h"
 
+enum { QUEUE_PIECES = 16 };
+
 /*
  * Bytes waiting in the region: a chain of chunks. A record, to be embedded in others; empty, it
  * holds no chunk. Positions are offsets in the stream of all bytes that ever passed through it.
@@ -59,9 +61,10 @@ struct span queue_view(const struct region *r, const struct queue *q, uint64_t f
 /* The bytes [from, to) in one piece: in place when they lie so, else copied to @scratch. */
 struct span queue_gather(const struct region *r, const struct queue *q, uint64_t from, uint64_t to,
 			 struct qmp_buffer *scratch);
-/* Up to @max pieces that cover [from, to), which may reach into reserved room; how many. */
+/* Pieces that cover the bytes from @from to @to, which may reach into reserved room, as far as
+ * QUEUE_PIECES are enough; how many. */
 size_t queue_pieces(const struct region *r, const struct queue *q, uint64_t from, uint64_t to,
-		    struct iovec *piece, size_t max);
+		    struct iovec piece[QUEUE_PIECES]);
 /* Position behind the last reserved byte. */
 uint64_t queue_room_end(const struct queue *q);
 

@@ -12,8 +12,8 @@
  *    top moves, then the record may be changed. region_commit() sets the top to 0: this one store
  *    makes all changes final. region_attach() finds the top not 0 and copies the old bytes back,
  *    newest first. One message is one transaction.
- * 2. Receipts (io/conn.c): written by the kernel inside a system call, applied with absolute values,
- *    so that applying them twice does no harm.
+ * 2. Receipts (io/conn.c): written by the kernel inside a system call, applied with absolute
+ * values, so that applying them twice does no harm.
  * 3. Bytes that nobody can see yet: behind the head of a queue, in chunks of no chain, links of
  *    such chunks. They need no log.
  *
@@ -41,10 +41,10 @@
 enum { DIRTY_MAX = 128, PAGE = 4096, ALIGNMENT = 64 };
 
 struct pool {
-	uint32_t free_first; /* chain of free chunks, REGION_NONE: none */
-	uint32_t free_count; /* its length */
-	uint32_t fresh;	     /* chunks from here on have never been used */
-	uint32_t dirty;	     /* the first so many free chunks hold memory */
+	uint32_t free_first;  /* chain of free chunks, REGION_NONE: none */
+	uint32_t free_count;  /* its length */
+	uint32_t fresh;	      /* chunks from here on have never been used */
+	uint32_t dirty;	      /* the first so many free chunks hold memory */
 	uint32_t freed_first; /* chain of those given back in the open transaction */
 	uint32_t freed_last;
 	uint32_t freed_count;
@@ -94,7 +94,8 @@ static void place(struct header *h, const struct region_layout *layout)
 	h->layout = *layout;
 	for (uint32_t i = 0; i < layout->section_count; i++) {
 		h->offset[i] = at;
-		at += align((uint64_t)layout->section[i].size * layout->section[i].count, ALIGNMENT);
+		at += align((uint64_t)layout->section[i].size * layout->section[i].count,
+			    ALIGNMENT);
 	}
 	h->undo_offset = align(at, PAGE);
 	h->next_offset = align(h->undo_offset + layout->undo_bytes, PAGE);

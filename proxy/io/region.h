@@ -27,7 +27,8 @@ struct region_layout {
 	uint32_t version; /* of the records: changes whenever one of them does */
 	uint32_t section_count;
 	struct region_section section[REGION_MAX_SECTIONS];
-	uint64_t undo_bytes; /* largest sum of all edits of one transaction, 24 bytes more for each */
+	uint64_t undo_bytes; /* largest sum of all edits of one transaction, 24 bytes more for each
+			      */
 	uint32_t chunks;     /* in the pool */
 };
 
@@ -46,9 +47,11 @@ int region_fd(const struct region *r);
 void *region_at(const struct region *r, uint32_t section, uint32_t index);
 uint32_t region_count(const struct region *r, uint32_t section);
 
-/* Note the bytes [p, p + size) before they are changed. Until the next commit they can be put back. */
+/* Note the bytes [p, p + size) before they are changed. Until the next commit they can be put back.
+ */
 void region_edit(struct region *r, void *p, size_t size);
-#define REGION_SET(r, lvalue, value) (region_edit((r), &(lvalue), sizeof(lvalue)), (lvalue) = (value))
+#define REGION_SET(r, lvalue, value) \
+	(region_edit((r), &(lvalue), sizeof(lvalue)), (lvalue) = (value))
 
 /* All edits since the last commit become final, together. */
 void region_commit(struct region *r);
@@ -60,7 +63,8 @@ void region_barrier(struct region *r);
 /* The pool. Chunks form chains; the link of the last is not defined. */
 char *region_chunk(const struct region *r, uint32_t chunk);
 uint32_t region_chunk_next(const struct region *r, uint32_t chunk);
-/* Take a chain of @count chunks: *first to *last. False, and nothing taken, when they are not there. */
+/* Take a chain of @count chunks: *first to *last. False, and nothing taken, when they are not
+ * there. */
 bool region_chain_take(struct region *r, uint32_t count, uint32_t *first, uint32_t *last)
 	__attribute__((warn_unused_result));
 /* Link the chain that begins at @first behind chunk @last, which was the last of its own. */

@@ -72,14 +72,18 @@ static bool clear_path(const char *path, struct qmp_error *e)
 	if (lstat(path, &st) != 0)
 		return errno == ENOENT || qmp_error_sys(e, "listen on %s", path);
 	if (!S_ISSOCK(st.st_mode))
-		return qmp_error_set(e, "listen on %s: there is a file that is no socket; remove it "
-					"or choose another path", path);
+		return qmp_error_set(e,
+				     "listen on %s: there is a file that is no socket; remove it "
+				     "or choose another path",
+				     path);
 	fd = sock_connect(path, e);
 	if (fd >= 0 || errno == EAGAIN) {
 		if (fd >= 0)
 			close(fd);
-		return qmp_error_set(e, "listen on %s: another process serves this socket; end it "
-					"or choose another path", path);
+		return qmp_error_set(e,
+				     "listen on %s: another process serves this socket; end it "
+				     "or choose another path",
+				     path);
 	}
 	if (errno != ECONNREFUSED)
 		return qmp_error_prefix(e, "listen on %s: ", path);

@@ -51,12 +51,12 @@ static uint64_t backoff(const struct policy_backend *p, unsigned attempt, uint32
 	return jitter(wait, seed);
 }
 
-static void note_fault(struct backend *b, enum backend_cause cause, int detail, uint64_t now)
+static void note_fault(struct backend *b, struct backend_loss loss, uint64_t now)
 {
-	b->cause = (uint8_t)cause;
-	b->detail = detail;
-	if (b->tally[cause] < UINT32_MAX)
-		b->tally[cause]++;
+	b->cause = (uint8_t)loss.cause;
+	b->detail = loss.detail;
+	if (b->tally[loss.cause] < UINT32_MAX)
+		b->tally[loss.cause]++;
 	b->fault_at[b->fault_next % BACKEND_FAULTS_KEPT] = now;
 	b->fault_next = (b->fault_next + 1) % BACKEND_FAULTS_KEPT;
 }
@@ -78,10 +78,9 @@ static bool budget_is_spent(const struct backend *b, const struct policy_backend
 }
 
 enum backend_decision backend_fault(struct backend *b, const struct policy_backend *p,
-				    enum backend_cause cause, int detail, uint64_t now,
-				    uint32_t seed)
+				    struct backend_loss loss, uint64_t now, uint32_t seed)
 {
-	note_fault(b, cause, detail, now);
+	note_fault(b, loss, now);
 	if (budget_is_spent(b, p, now)) {
 		b->state = BACKEND_GIVEN_UP;
 		b->retry_at = 0;
@@ -93,20 +92,20 @@ enum backend_decision backend_fault(struct backend *b, const struct policy_backe
 	return BACKEND_RETRY;
 }
 
-void backend_started(struct backend *b, const struct policy_backend *p, int32_t pid,
-		     uint64_t start_time, bool found, uint64_t now)
+void backend_started(struct backend *b, const struct backend_birth *birth, uint64_t ready_deadline,
+		     uint64_t now)
 {
-	b->pid = pid;
-	b->start_time = start_time;
-	b->found = found;
+	b->pid = birth->pid;
+	b->start_time = birth->start_time;
+	b->found = birth->found;
 	b->spawn_receipt = 0; /* noted: the receipt has done its work */
 	b->state = BACKEND_STARTING;
-	if (!found)
+	if (!birth->found)
 		b->starts++;
 	b->started_at = now;
 	b->ready_at = 0;
 	b->retry_at = 0;
-	b->ready_deadline = add_saturating(now, p->ready_deadline);
+	b->ready_deadline = add_saturating(now, ready_deadline);
 }
 
 void backend_ready(struct backend *b, uint64_t now)

@@ -51,7 +51,7 @@ static void log_incident(const struct recovery *rc, const struct incident *i, co
 
 /* In the caller's transaction; NULL: too many are open. */
 struct incident *recovery_open_incident(struct recovery *rc, uint32_t backend, uint32_t rule,
-				      bool initial)
+					bool initial)
 {
 	struct incident *i = find_record(rc);
 	struct recovery_record *r = recovery_record(rc);
@@ -107,13 +107,13 @@ void recovery_fault(struct recovery *rc, struct incident *i, enum backend_cause 
 	i->initial = 0;
 	log_warning("vm=%s event=fault backend=%s cause=%s detail=%d incident=%" PRIu32,
 		    rc->policy->vm, p->name, backend_cause_name(cause), detail, i->id);
-	if (backend_fault(b, p, cause, detail, rc->now, i->id * 31 + i->tries) == BACKEND_GIVE_UP) {
+	if (backend_fault(b, p, (struct backend_loss){ cause, detail }, rc->now,
+			  i->id * 31 + i->tries) == BACKEND_GIVE_UP) {
 		log_error("vm=%s event=given-up backend=%s faults=%" PRIu32 " period_s=%" PRIu64,
-			  rc->policy->vm, p->name, p->budget_faults,
-			  p->budget_period / 1000000000);
+			  rc->policy->vm, p->name, p->budget_faults, p->budget_period / 1000000000);
 		recovery_advance(rc, i, INCIDENT_GIVE_UP);
 	} else {
-		recovery_advance(rc, i, b->retry_at > rc->now ? INCIDENT_RETRY_LATER : INCIDENT_RETRY_NOW);
+		recovery_advance(rc, i,
+				 b->retry_at > rc->now ? INCIDENT_RETRY_LATER : INCIDENT_RETRY_NOW);
 	}
 }
-

@@ -49,7 +49,8 @@ void recovery_layout(uint32_t backends, struct region_layout *layout)
 
 	s[SECTION_RECOVERY] = (struct region_section){ sizeof(struct recovery_record), 1 };
 	s[SECTION_BACKEND] = (struct region_section){ sizeof(struct backend), backends };
-	s[SECTION_INCIDENT] = (struct region_section){ sizeof(struct incident), RECOVERY_INCIDENTS };
+	s[SECTION_INCIDENT] =
+		(struct region_section){ sizeof(struct incident), RECOVERY_INCIDENTS };
 	layout->section_count = RECOVERY_SECTIONS;
 }
 
@@ -124,7 +125,8 @@ static void handle_end(struct recovery *rc, uint32_t n)
 	bool given_up = b->state == BACKEND_GIVEN_UP;
 	bool killed = i != NULL && i->killing;
 
-	log_info("vm=%s event=backend-ended backend=%s pid=%" PRId32 " cause=%s detail=%d wanted=%d",
+	log_info("vm=%s event=backend-ended backend=%s pid=%" PRId32
+		 " cause=%s detail=%d wanted=%d",
 		 rc->policy->vm, recovery_policy(rc, n)->name, b->pid, backend_cause_name(p->cause),
 		 p->detail, !recovery_is_wanted(rc, n) || killed);
 	region_edit(rc->region, b, sizeof(*b));
@@ -141,13 +143,13 @@ static void handle_end(struct recovery *rc, uint32_t n)
 void recovery_note_started(struct recovery *rc, uint32_t n, uint64_t start_time, bool found)
 {
 	struct backend *b = recovery_backend(rc, n);
-	const struct process *p = &rc->processes[n].process;
+	struct backend_birth birth = { rc->processes[n].process.pid, start_time, found };
 
 	region_edit(rc->region, b, sizeof(*b));
-	backend_started(b, recovery_policy(rc, n), p->pid, start_time, found, rc->now);
+	backend_started(b, &birth, recovery_policy(rc, n)->ready_deadline, rc->now);
 	region_commit(rc->region);
 	log_info("vm=%s event=backend-%s backend=%s pid=%" PRId32, rc->policy->vm,
-		 found ? "found" : "started", recovery_policy(rc, n)->name, p->pid);
+		 found ? "found" : "started", recovery_policy(rc, n)->name, b->pid);
 }
 
 /* ---- starting what should run ---- */

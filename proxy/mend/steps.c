@@ -43,12 +43,12 @@ static void step_done(struct recovery *rc, struct incident *i)
 	const struct policy_rule *rule = recovery_rule(rc, i);
 	size_t next = i->step + 1;
 
-	while (i->initial && next < rule->step_count &&
-	       rule->steps[next].kind == POLICY_STEP_AWAIT)
+	while (i->initial && next < rule->step_count && rule->steps[next].kind == POLICY_STEP_AWAIT)
 		next++;
 	region_edit(rc->region, i, sizeof(*i));
 	i->step = (uint32_t)next - 1;
-	recovery_advance(rc, i, next >= rule->step_count ? INCIDENT_LAST_STEP_DONE : INCIDENT_STEP_DONE);
+	recovery_advance(rc, i,
+			 next >= rule->step_count ? INCIDENT_LAST_STEP_DONE : INCIDENT_STEP_DONE);
 	region_commit(rc->region);
 }
 
@@ -132,4 +132,3 @@ bool recovery_run_incident(struct recovery *rc, struct incident *i)
 	}
 	return false;
 }
-

@@ -29,7 +29,8 @@ static uint32_t awaiting_steps(const struct policy_rule *rule, const struct qmp_
 	uint32_t bits = 0;
 
 	for (size_t s = 0; s < rule->step_count; s++)
-		if (rule->steps[s].kind == POLICY_STEP_AWAIT && match_event(&rule->steps[s].event, m))
+		if (rule->steps[s].kind == POLICY_STEP_AWAIT &&
+		    match_event(&rule->steps[s].event, m))
 			bits |= UINT32_C(1) << s;
 	return bits;
 }

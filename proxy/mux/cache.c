@@ -11,8 +11,8 @@
  * here: the first names the default that -machine may set, the second depends on the accelerator
  * and may come before it is there. */
 static const char *const names[] = {
-	"query-version", "query-qmp-schema",	       "query-commands", "query-command-line-options",
-	"query-name",	 "query-target",	       "query-uuid",	 "query-kvm",
+	"query-version", "query-qmp-schema", "query-commands", "query-command-line-options",
+	"query-name",	 "query-target",     "query-uuid",     "query-kvm",
 };
 
 #define NAMES (sizeof(names) / sizeof(names[0]))

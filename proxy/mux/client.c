@@ -75,7 +75,8 @@ static uint64_t first_needed(const struct client *c)
 
 static void drop_read_bytes(struct router *rt, uint32_t slot)
 {
-	queue_consume(rt->region, &router_conn(rt, slot)->in, first_needed(router_client(rt, slot)));
+	queue_consume(rt->region, &router_conn(rt, slot)->in,
+		      first_needed(router_client(rt, slot)));
 }
 
 /* The framer has come so far: final in the caller's transaction. */
@@ -462,7 +463,6 @@ void client_drain(struct router *rt, uint32_t slot)
 	REGION_SET(rt->region, c->state, CONN_DRAINING);
 	REGION_SET(rt->region, c->deadline, rt->now + DRAIN_NS);
 	queue_clear(rt->region, &c->in);
-	region_commit(rt->region);
 	slots_add(&rt->draining, slot);
 	slots_add(&rt->changed, slot);
 	slots_add(&rt->unsent, slot);

@@ -49,8 +49,10 @@ static bool note_getfd(struct router *rt, struct request *q, const char *name, s
 	if (i == REGION_NONE)
 		i = find_free(rt);
 	if (i == REGION_NONE)
-		return qmp_error_set(e, "qmend holds %d names of file descriptors for its clients "
-					"already; close some with closefd", ROUTER_FD_NAMES);
+		return qmp_error_set(e,
+				     "qmend holds %d names of file descriptors for its clients "
+				     "already; close some with closefd",
+				     ROUTER_FD_NAMES);
 	region_edit(rt->region, at(rt, i), sizeof(*at(rt, i)));
 	*at(rt, i) = (struct fd_name){
 		.state = FD_NAME_ASKED,
@@ -75,8 +77,10 @@ bool names_note(struct router *rt, struct request *q, const struct qmp_message *
 	if (value.p == NULL || (value.p[0] != '"' && value.p[0] != '\''))
 		return true; /* QEMU will refuse it */
 	if (!qmp_string(value, name, sizeof(name)))
-		return !getfd || qmp_error_set(e, "Parameter 'fdname': qmend takes names of at most "
-						  "%d bytes", ROUTER_FD_NAME_MAX - 1);
+		return !getfd || qmp_error_set(e,
+					       "Parameter 'fdname': qmend takes names of at most "
+					       "%d bytes",
+					       ROUTER_FD_NAME_MAX - 1);
 	if (getfd)
 		return note_getfd(rt, q, name, e);
 	q->fd_name = find(rt, name);
@@ -98,8 +102,9 @@ void names_settle(struct router *rt, const struct request *q, bool succeeded)
 	} else if (!succeeded) {
 		set_state(rt, n, FD_NAME_FREE);
 	} else {
-		set_state(rt, n, client_is(rt, q->client, q->generation) ? FD_NAME_HELD
-									 : FD_NAME_ABANDONED);
+		set_state(rt, n,
+			  client_is(rt, q->client, q->generation) ? FD_NAME_HELD
+								  : FD_NAME_ABANDONED);
 	}
 }
 

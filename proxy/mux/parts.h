@@ -28,7 +28,7 @@ enum client_turn client_turn(struct router *rt, uint32_t slot) __attribute__((wa
 /* Is it done: nothing more to come, nothing to answer, nothing to send? */
 bool client_is_done(const struct router *rt, uint32_t slot);
 void client_close(struct router *rt, uint32_t slot, const char *why);
-/* Read no more; close when all is sent. */
+/* Read no more; close when all is sent. Part of the caller's transaction. */
 void client_drain(struct router *rt, uint32_t slot);
 /* Send it QEMU's greeting if it has not got it. */
 void client_greet(struct router *rt, uint32_t slot);

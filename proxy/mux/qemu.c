@@ -220,11 +220,9 @@ static void got_message(struct router *rt)
 		router_make_room(rt, text.len + REPLY_EXTRA,
 				 m.kind == QMP_MESSAGE_EVENT ? negotiated_clients(rt) + 1 : 2);
 		number = shared_number(rt, &m);
+		if (number != 0) /* first: the request must be there as long as some wait for it */
+			share(rt, number, &m);
 		handle(rt, &m);
-	}
-	if (number != 0) {
-		region_commit(rt->region);
-		share(rt, number, &m);
 	}
 	note_progress(rt, f->end);
 	region_commit(rt->region);
@@ -281,10 +279,10 @@ void qemu_lost(struct router *rt)
 	names_clear(rt);
 	cache_clear(rt);
 	queue_clear(rt->region, &k->greeting);
-	region_commit(rt->region);
-	conn_close(&rt->links[ROUTER_QEMU_SLOT]);
-	slots_add(&rt->changed, ROUTER_QEMU_SLOT);
 	for (uint32_t i = 1; i < rt->slots; i++)
 		if (router_conn(rt, i)->state == CONN_OPEN && router_client(rt, i)->greeted)
 			client_drain(rt, i);
+	region_commit(rt->region);
+	conn_close(&rt->links[ROUTER_QEMU_SLOT]);
+	slots_add(&rt->changed, ROUTER_QEMU_SLOT);
 }

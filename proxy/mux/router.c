@@ -5,17 +5,17 @@
  *
  * Theory of operation
  * -------------------
- * client socket -> conn `in` -> client_scan(): texts become pending -> client_turn(): answered here,
- * or request + QEMU's `out` -> socket -> QEMU -> conn `in` -> qemu_scan(): reply -> request -> the
- * client's `out`; event -> verdict -> every negotiated client's `out`.
+ * client socket -> conn `in` -> client_scan(): texts become pending -> client_turn(): answered
+ * here, or request + QEMU's `out` -> socket -> QEMU -> conn `in` -> qemu_scan(): reply -> request
+ * -> the client's `out`; event -> verdict -> every negotiated client's `out`.
  *
  * - One message is one transaction: what is consumed, the request, and what is appended change
  *   together. Room in the pool is made before a transaction begins (router_make_room()).
  * - Order: a client has one FIFO (`out`); QEMU's messages are handled in QEMU's order; answers made
  *   here wait until the client has nothing outstanding.
  * - QEMU never has more than ROUTER_IN_BAND_MAX commands, taken in turn from the clients, one each.
- * - The sets of slots say where work may be; they are hints that a new worker makes by filling them.
- *   Doing a turn too often does no harm.
+ * - The sets of slots say where work may be; they are hints that a new worker makes by filling
+ * them. Doing a turn too often does no harm.
  * - Nothing is allocated for a message but scratch buffers; queues live in the region's pool, which
  *   is this VM's memory limit. When it is spent, the client with most bytes in its queues goes.
  */
@@ -85,6 +85,8 @@ static void take_over(struct router *rt)
 		if (router_conn(rt, i)->state == CONN_FREE)
 			continue;
 		conn_restore(&rt->links[i]);
+		if (router_conn(rt, i)->state == CONN_FREE)
+			continue;
 		if (i != ROUTER_QEMU_SLOT)
 			rt->framers[i] = router_client(rt, i)->framer;
 		slots_add(&rt->readable, i);
@@ -94,6 +96,8 @@ static void take_over(struct router *rt)
 		slots_add(&rt->changed, i);
 		if (router_conn(rt, i)->state == CONN_DRAINING)
 			slots_add(&rt->draining, i);
+		else if (i != ROUTER_QEMU_SLOT && router_qemu(rt)->state == QEMU_READY)
+			client_greet(rt, i);
 	}
 }
 
@@ -273,9 +277,9 @@ static bool wants_input(const struct router *rt, uint32_t slot)
 
 	if (c->state != CONN_OPEN || c->in_ended)
 		return false;
-	return slot == ROUTER_QEMU_SLOT || (router_client(rt, slot)->pending_count < ROUTER_PENDING &&
-					    !slots_has(&rt->unread, slot) &&
-					    !slots_has(&rt->stalled, slot));
+	return slot == ROUTER_QEMU_SLOT ||
+	       (router_client(rt, slot)->pending_count < ROUTER_PENDING &&
+		!slots_has(&rt->unread, slot) && !slots_has(&rt->stalled, slot));
 }
 
 int router_interest(const struct router *rt, uint32_t slot)
@@ -379,15 +383,13 @@ static bool finish(struct router *rt)
 		qemu_lost(rt);
 		gone = true;
 	}
-	slots_each(&rt->draining, i)
-	{
+	slots_each(&rt->draining, i) {
 		if (router_conn(rt, i)->deadline <= rt->now) {
 			client_close(rt, i, "did not read to the end");
 			gone = true;
 		}
 	}
-	slots_each(&rt->changed, i)
-	{
+	slots_each(&rt->changed, i) {
 		if (i != ROUTER_QEMU_SLOT && router_conn(rt, i)->state != CONN_FREE &&
 		    client_is_done(rt, i)) {
 			client_close(rt, i, "done");

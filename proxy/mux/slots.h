@@ -21,7 +21,7 @@ bool slots_has(const struct slots *s, uint32_t n);
 uint32_t slots_next(const struct slots *s, uint32_t from);
 
 /* slots_each(&set, n) { ... } */
-#define slots_each(set, n)                                                                         \
+#define slots_each(set, n) \
 	for (uint32_t n = slots_next((set), 0); n < (set)->count; n = slots_next((set), n + 1))
 
 #endif

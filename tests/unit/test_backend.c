@@ -21,7 +21,9 @@ START_TEST(first_try_is_at_once)
 {
 	struct backend b = { .state = BACKEND_EXITED };
 
-	ck_assert_int_eq(backend_fault(&b, &policy, BACKEND_CAUSE_KILLED, 9, 5 * SECOND, 1),
+	ck_assert_int_eq(backend_fault(&b, &policy,
+				       (struct backend_loss){ BACKEND_CAUSE_KILLED, 9 }, 5 * SECOND,
+				       1),
 			 BACKEND_RETRY);
 	ck_assert_uint_eq(b.retry_at, 5 * SECOND);
 	ck_assert_uint_eq(b.attempt, 1);
@@ -47,7 +49,9 @@ START_TEST(backoff_doubles_up_to_the_cap)
 		uint64_t want = nominal[seed % NOMINALS] * MS;
 		uint64_t wait;
 
-		ck_assert_int_eq(backend_fault(&b, &p, BACKEND_CAUSE_EXITED, 1, SECOND, seed),
+		ck_assert_int_eq(backend_fault(&b, &p,
+					       (struct backend_loss){ BACKEND_CAUSE_EXITED, 1 },
+					       SECOND, seed),
 				 BACKEND_RETRY);
 		wait = b.retry_at - SECOND;
 		ck_assert_uint_ge(wait, want - want / 4);
@@ -68,8 +72,10 @@ START_TEST(same_seed_same_decision)
 	for (uint32_t seed = 0; seed < 100; seed++) {
 		struct backend a = { .attempt = 3 }, b = { .attempt = 3 };
 
-		backend_fault(&a, &policy, BACKEND_CAUSE_EXITED, 1, SECOND, seed);
-		backend_fault(&b, &policy, BACKEND_CAUSE_EXITED, 1, SECOND, seed);
+		backend_fault(&a, &policy, (struct backend_loss){ BACKEND_CAUSE_EXITED, 1 }, SECOND,
+			      seed);
+		backend_fault(&b, &policy, (struct backend_loss){ BACKEND_CAUSE_EXITED, 1 }, SECOND,
+			      seed);
 		ck_assert_int_eq(memcmp(&a, &b, sizeof(a)), 0);
 	}
 }
@@ -82,12 +88,14 @@ START_TEST(huge_waits_do_not_overflow)
 
 	p.backoff_first = UINT64_MAX / 3;
 	p.backoff_max = UINT64_MAX;
-	ck_assert_int_eq(backend_fault(&b, &p, BACKEND_CAUSE_EXITED, 1, SECOND, 7), BACKEND_RETRY);
+	ck_assert_int_eq(
+		backend_fault(&b, &p, (struct backend_loss){ BACKEND_CAUSE_EXITED, 1 }, SECOND, 7),
+		BACKEND_RETRY);
 	ck_assert_uint_gt(b.retry_at, UINT64_MAX / 2);
 	ck_assert_uint_eq(b.attempt, UINT8_MAX);
 
 	p.ready_deadline = UINT64_MAX;
-	backend_started(&b, &p, 1, 1, false, SECOND);
+	backend_started(&b, &(struct backend_birth){ 1, 1, false }, p.ready_deadline, SECOND);
 	ck_assert_uint_eq(b.ready_deadline, UINT64_MAX);
 }
 END_TEST
@@ -97,9 +105,13 @@ START_TEST(budget_is_spent_within_the_period)
 	struct backend b = { 0 };
 
 	for (unsigned i = 1; i < 10; i++)
-		ck_assert_int_eq(backend_fault(&b, &policy, BACKEND_CAUSE_EXITED, 1, i * SECOND, i),
+		ck_assert_int_eq(backend_fault(&b, &policy,
+					       (struct backend_loss){ BACKEND_CAUSE_EXITED, 1 },
+					       i * SECOND, i),
 				 BACKEND_RETRY);
-	ck_assert_int_eq(backend_fault(&b, &policy, BACKEND_CAUSE_EXITED, 1, 60 * SECOND, 10),
+	ck_assert_int_eq(backend_fault(&b, &policy,
+				       (struct backend_loss){ BACKEND_CAUSE_EXITED, 1 },
+				       60 * SECOND, 10),
 			 BACKEND_GIVE_UP);
 	ck_assert_uint_eq(b.state, BACKEND_GIVEN_UP);
 	ck_assert_uint_eq(b.retry_at, 0);
@@ -113,9 +125,10 @@ START_TEST(old_faults_leave_the_budget)
 	struct backend b = { 0 };
 
 	for (unsigned i = 1; i < 1000; i++) {
-		ck_assert_int_eq(
-			backend_fault(&b, &policy, BACKEND_CAUSE_KILLED, 9, i * 7 * SECOND, i),
-			BACKEND_RETRY);
+		ck_assert_int_eq(backend_fault(&b, &policy,
+					       (struct backend_loss){ BACKEND_CAUSE_KILLED, 9 },
+					       i * 7 * SECOND, i),
+				 BACKEND_RETRY);
 		backend_mended(&b);
 	}
 	ck_assert_uint_eq(b.tally[BACKEND_CAUSE_KILLED], 999);
@@ -129,7 +142,8 @@ START_TEST(mending_does_not_refill_the_budget)
 	unsigned n = 0;
 
 	while (d == BACKEND_RETRY && n < 100) {
-		d = backend_fault(&b, &policy, BACKEND_CAUSE_KILLED, 9, SECOND + n * MS, n);
+		d = backend_fault(&b, &policy, (struct backend_loss){ BACKEND_CAUSE_KILLED, 9 },
+				  SECOND + n * MS, n);
 		if (d == BACKEND_RETRY)
 			ck_assert_uint_eq(b.retry_at, SECOND + n * MS);
 		n++;
@@ -146,7 +160,8 @@ START_TEST(a_budget_above_the_ring_is_the_ring)
 	unsigned n = 0;
 
 	p.budget_faults = 1000;
-	while (backend_fault(&b, &p, BACKEND_CAUSE_EXITED, 1, SECOND + n, n) == BACKEND_RETRY)
+	while (backend_fault(&b, &p, (struct backend_loss){ BACKEND_CAUSE_EXITED, 1 }, SECOND + n,
+			     n) == BACKEND_RETRY)
 		n++;
 	ck_assert_uint_eq(n + 1, BACKEND_FAULTS_KEPT);
 }
@@ -158,7 +173,7 @@ START_TEST(tally_saturates)
 
 	b.tally[BACKEND_CAUSE_EXITED] = UINT32_MAX - 1;
 	for (unsigned i = 1; i < 4; i++)
-		backend_fault(&b, &policy, BACKEND_CAUSE_EXITED, 1, i, i);
+		backend_fault(&b, &policy, (struct backend_loss){ BACKEND_CAUSE_EXITED, 1 }, i, i);
 	ck_assert_uint_eq(b.tally[BACKEND_CAUSE_EXITED], UINT32_MAX);
 	ck_assert_uint_eq(b.tally[BACKEND_CAUSE_KILLED], 0);
 }
@@ -168,7 +183,8 @@ START_TEST(life_of_a_backend)
 {
 	struct backend b = { .spawn_receipt = 42 };
 
-	backend_started(&b, &policy, 42, 777, false, SECOND);
+	backend_started(&b, &(struct backend_birth){ 42, 777, false }, policy.ready_deadline,
+			SECOND);
 	ck_assert_uint_eq(b.state, BACKEND_STARTING);
 	ck_assert_int_eq(b.pid, 42);
 	ck_assert_uint_eq(b.start_time, 777);
@@ -186,7 +202,8 @@ START_TEST(life_of_a_backend)
 	ck_assert_int_eq(b.pid, 0);
 	ck_assert_uint_eq(b.lost_at, 3 * SECOND);
 
-	backend_started(&b, &policy, 43, 778, true, 4 * SECOND);
+	backend_started(&b, &(struct backend_birth){ 43, 778, true }, policy.ready_deadline,
+			4 * SECOND);
 	ck_assert_uint_eq(b.found, 1);
 	ck_assert_uint_eq(b.starts, 1);
 	backend_ended(&b, true, 5 * SECOND);

@@ -5,8 +5,8 @@
  * and a second router goes on with the copy and the same sockets. What QEMU and every client have
  * received in the end must be the same bytes as in a session without a death.
  *
- * A death is a longjmp() out of the region's hook: the kernel's side of the sockets is the real one,
- * and what had not been stored is lost, as with SIGKILL.
+ * A death is a longjmp() out of the region's hook: the kernel's side of the sockets is the real
+ * one, and what had not been stored is lost, as with SIGKILL.
  */
 #define _GNU_SOURCE
 #include <check.h>
@@ -23,12 +23,16 @@
 
 #include "mux/router.h"
 
+/* Of the instants so many, evenly spread. All of them: make it larger than there are (4000). */
+#ifndef DEATHS
+#define DEATHS 600
+#endif
+
 enum {
 	CLIENTS = 4,
 	ACTORS = CLIENTS, /* 0 is QEMU, the others are clients */
 	SENT_MAX = 1 << 18,
 	BIG = 20000,
-	DEATHS = 600, /* of the instants, evenly spread, when there are more */
 };
 
 /* One side of the session: the far end of a socket, and all that came out of it. */
@@ -118,7 +122,8 @@ static void work(struct scene *s)
 static void collect(struct actor *a)
 {
 	while (a->fd >= 0 && !a->ended) {
-		ssize_t n = recv(a->fd, a->bytes + a->received, SENT_MAX - a->received, MSG_DONTWAIT);
+		ssize_t n =
+			recv(a->fd, a->bytes + a->received, SENT_MAX - a->received, MSG_DONTWAIT);
 
 		if (n < 0)
 			return;
@@ -170,7 +175,8 @@ static void connect_actor(struct scene *s, int actor)
 {
 	int pair[2];
 
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
+			 0);
 	s->actor[actor].fd = pair[0];
 	if (actor == 0)
 		router_add_qemu(&s->router, pair[1], 1);
@@ -216,10 +222,12 @@ static void play_handshake(struct scene *s)
 {
 	connect_actor(s, 1);
 	connect_actor(s, 0);
-	say(s, 0, "ail of an old reply\"}]}\r\n{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, "
-		  "\"minor\": 2, \"major\": 7}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n");
-	say(s, 0, "{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON parse error, expecting "
-		  "value\"}}\r\n");
+	say(s, 0,
+	    "ail of an old reply\"}]}\r\n{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, "
+	    "\"minor\": 2, \"major\": 7}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n");
+	say(s, 0,
+	    "{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON parse error, expecting "
+	    "value\"}}\r\n");
 	reply_to_all(s, "{}");
 	connect_actor(s, 2);
 	say(s, 1, "{\"execute\":\"qmp_capabilities\",\"id\":1e3}");
@@ -232,9 +240,11 @@ static void play_commands(struct scene *s, const char *big)
 
 	say(s, 1, "{\"execute\":\"query-status\",\"id\":\"a\"} {\"execute\":\"quer");
 	say(s, 1, "y-version\"}{\"bad\":}{\"execute\":\"stop\"}\xff");
-	say(s, 2, "{\"execute\":\"a\"}{\"execute\":\"b\"}{\"execute\":\"c\"}{\"execute\":\"d\"}"
-		  "{\"execute\":\"e\"}{\"execute\":\"f\"}{\"exec-oob\":\"yank\",\"id\":[1]}");
-	say(s, 0, "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"STOP\"}\r\n");
+	say(s, 2,
+	    "{\"execute\":\"a\"}{\"execute\":\"b\"}{\"execute\":\"c\"}{\"execute\":\"d\"}"
+	    "{\"execute\":\"e\"}{\"execute\":\"f\"}{\"exec-oob\":\"yank\",\"id\":[1]}");
+	say(s, 0,
+	    "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"STOP\"}\r\n");
 	reply_to_all(s, "{}");
 	reply_to_all(s, big);
 	say(s, 1, "{\"execute\":\"query-version\",\"id\":{\"x\":1}}");
@@ -255,7 +265,8 @@ static void play_end(struct scene *s)
 	settle(s);
 	reply_to_all(s, "{}"); /* to closefd */
 	say(s, 2, "{\"execute\":\"quit\"}{\"execute\":\"never\"}");
-	say(s, 0, "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 3}, \"event\": \"SHUTDOWN\"}\r\n");
+	say(s, 0,
+	    "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 3}, \"event\": \"SHUTDOWN\"}\r\n");
 	reply_to_all(s, "{}");
 	shutdown(s->actor[0].fd, SHUT_RDWR);
 	settle(s);
@@ -330,7 +341,8 @@ START_TEST(a_death_at_any_instant_changes_nothing)
 				      "death %zu, actor %d: %zu bytes instead of %zu:\n%.*s", death,
 				      i, got->received, want->received, (int)got->received,
 				      got->bytes);
-			ck_assert_int_eq(want->ended, got->ended);
+			ck_assert_msg(want->ended == got->ended, "death %zu, actor %d: its end",
+				      death, i);
 		}
 	}
 }

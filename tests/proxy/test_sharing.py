@@ -359,7 +359,60 @@ def _():
     del qemu
 
 
+@case("policy: the same query by several at once is asked once")
+def _():
+    qemu, qmend = start(hold("query-block"), coalesce=True)
+    clients = ready(qmend, 4)
+    for number, client in enumerate(clients):
+        client.send({"execute": "query-block", "id": f"c{number}"})
+    held = qemu.await_command("query-block")
+    stays_so(lambda: len(qemu.named("query-block")) == 1, "asked more than once")
+    clients[0].close()
+    qemu.reply(held, [1.5])
+    for number, client in enumerate(clients[1:], 1):
+        equal(client.message(), {"return": [1.5], "id": f"c{number}"}, "reply")
+    clients[1].ask("query-block", ident="later")
+    qemu.reply(qemu.await_command("query-block", 2), ["new"])
+    equal(clients[1].message(), {"return": ["new"], "id": "later"}, "a later question is asked anew")
+
+
+@case("without that policy each is asked")
+def _():
+    qemu, qmend = start(hold("query-block"))
+    for client in ready(qmend, 3):
+        client.ask("query-block")
+    qemu.await_command("query-block", 3)
+
+
 # ---- descriptors
+
+@case("descriptors: a command larger than a socket buffer carries its own once")
+def _():
+    qemu, qmend = start(exact=True)
+    one, two = ready(qmend, 2)
+    directory = folder("f")
+    for number in range(3):
+        file = File(directory, str(number))
+        about = os.fstat(file.fd)
+        ident = [number, "i" * 200000]
+        one.ask("getfd", {"fdname": f"n{number}"}, fds=[file.fd], ident=ident)
+        two.ask("query-block", ident=number)
+        check("return" in one.reply(ident), "getfd failed")
+        equal(qemu.named("getfd")[number].files, [(about.st_dev, about.st_ino)], "files")
+        two.reply(number)
+
+
+@case("a descriptor with an out-of-band command goes nowhere")
+def _():
+    qemu, qmend = start(exact=True)
+    oob, = ready(qmend, 1, True)
+    before = qmend.descriptor_count()
+    file = File(folder("f"), "x")
+    check("return" in oob.execute("query-yank", oob=True, fds=[file.fd]), "query-yank")
+    check("error" in oob.execute("getfd", {"fdname": "x"}), "getfd took it")
+    wait_until(lambda: qmend.descriptor_count() == before, "closed")
+    del qemu
+
 
 @case("descriptors: each with its command, one under way at a time, from three clients at once")
 def _():

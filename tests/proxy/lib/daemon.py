@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -71,7 +72,7 @@ class Qmend:
     """
 
     def __init__(self, qemu_path=None, policies=None, level=None, env=None, recipes=(),
-                 **options):
+                 files=None, **options):
         need_binary()
         self.directory = tap.folder("m")
         if policies is None:
@@ -84,6 +85,7 @@ class Qmend:
         self.stopped = False
         self.level = level
         self.env = env
+        self.files = files  # how many descriptors it may have open
         self.recipes = [*recipes, os.path.join(SOURCE, "policies")]
         self.start()
         tap.cleanup(self.stop)
@@ -95,6 +97,9 @@ class Qmend:
             self.process = subprocess.Popen(
                 [BINARY, "run", *recipes, *level, *self.policies],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(self.env))
+        if self.files:
+            hard = resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE)[1]
+            resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (self.files, hard))
         self.stopped = False
         for path in self.listeners():
             self._wait_for(path)

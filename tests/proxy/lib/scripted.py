@@ -56,17 +56,20 @@ class Splitter:
               0x27: re.compile(rb"[^'\\\xff]*(?:\\.[^'\\\xff]*)*", re.S)}
 
     def __init__(self):
-        self.kept = b""
+        self.kept = bytearray()
 
     def feed(self, data):
         """The texts that are complete now: (bytes, None), or (bytes, error)."""
         self.kept += data
         found = []
+        if len(data) == 1 and data not in b"}]\xff":
+            return found  # nothing ends here
         while self.kept:
             stop, error = self._next()
             if stop == 0:
                 break
-            text, self.kept = self.kept[:stop], self.kept[stop:]
+            text = bytes(self.kept[:stop])
+            del self.kept[:stop]
             if text.strip(b" \t\r\n"):
                 found.append((text, error))
         return found

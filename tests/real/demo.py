@@ -203,7 +203,7 @@ class Demo:
         done = subprocess.run([qmend.binary(), "status", self.scene.listen], text=True, timeout=10,
                               capture_output=True, check=False)
         for line in (done.stdout + done.stderr).splitlines():
-            print(f"  {line}")
+            print(f"  {line}".rstrip())
 
     def table(self, count):
         heading("Result (ms after the kill; the last column is by the guest's own clock)")

@@ -42,21 +42,32 @@ static void join(struct qmp_buffer *out, const struct qmp_splice *s)
 	require(out->full || out->len - before == qmp_splice_size(s));
 }
 
-/* Printing turns round the members that share a bucket of QEMU's hash table, and no more. */
+/* Print @value, and what was printed, until four are printed; false when they do not fit. */
+static bool print_four(struct span value, struct qmp_buffer out[4])
+{
+	for (int i = 0; i < 4; i++) {
+		out[i] = (struct qmp_buffer)QMP_BUFFER_INIT(OUTPUT_MAX);
+		if (!qmp_print_value(&out[i], value))
+			return false;
+		if (memmem(out[i].data, out[i].len, "inf", 3) != NULL)
+			return false; /* no JSON, but QEMU prints it */
+		value = qmp_buffer_span(&out[i]);
+	}
+	return true;
+}
+
+/* Printing turns round the members that share a bucket of QEMU's hash table, and no more; but for
+ * -0.0, which becomes -0 and then 0. */
 static void print_often(struct span value)
 {
-	AUTO_BUF struct qmp_buffer once = QMP_BUFFER_INIT(OUTPUT_MAX);
-	AUTO_BUF struct qmp_buffer twice = QMP_BUFFER_INIT(OUTPUT_MAX);
-	AUTO_BUF struct qmp_buffer thrice = QMP_BUFFER_INIT(OUTPUT_MAX);
+	struct qmp_buffer out[4] = { 0 };
 
-	if (!qmp_print_value(&once, value))
-		return;
-	if (memmem(once.data, once.len, "inf", 3) != NULL)
-		return; /* no JSON, but QEMU prints it */
-	require(qmp_print_value(&twice, qmp_buffer_span(&once)));
-	require(qmp_print_value(&thrice, qmp_buffer_span(&twice)));
-	require(once.len == twice.len);
-	require(span_equal(qmp_buffer_span(&once), qmp_buffer_span(&thrice)));
+	if (print_four(value, out)) {
+		require(out[1].len == out[2].len);
+		require(span_equal(qmp_buffer_span(&out[1]), qmp_buffer_span(&out[3])));
+	}
+	for (int i = 0; i < 4; i++)
+		qmp_buffer_release(&out[i]);
 }
 
 /* A command as it goes to QEMU: the same one, its id wrapped. */

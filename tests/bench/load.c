@@ -30,7 +30,7 @@
 
 enum { MAX_TARGETS = 16, BUF_FIRST = 4096, CONNECT_MS = 10000, EVENTS = 64, LONG_LINE = 4096 };
 
-#define ID "\"id\": \"bench-1\""
+#define ID "\"id\": \"libvirt-417\""
 static const char ANSWER[] =
 	"{\"return\": {\"status\": \"prelaunch\", \"singlestep\": false, \"running\": false}, " ID
 	"}\r\n";
@@ -246,22 +246,30 @@ static double at_us(const uint32_t *sorted, size_t n, double part)
 	return (double)sorted[(size_t)((double)(n - 1) * part + 0.5)] / 1000.0;
 }
 
-/* The medians of the blocks, then the percentiles of everything. */
+/* A percentile of each block, which is sorted. */
+static void print_blocks(const struct peer *p, const struct options *o, const char *name,
+			 double part)
+{
+	printf("\"blocks_%s_us\": [", name);
+	for (size_t b = 0; b < o->blocks; b++)
+		printf("%s%.1f", b == 0 ? "" : ", ",
+		       at_us(p->sample + b * o->count, o->count, part));
+	printf("], ");
+}
+
 static void print_latency(struct peer *p, const struct options *o, bool last)
 {
 	double sum = 0;
 
-	printf("\"%s\": {\"blocks_p50_us\": [", p->name);
-	for (size_t b = 0; b < o->blocks; b++) {
-		uint32_t *block = p->sample + b * o->count;
-
-		qsort(block, o->count, sizeof(*block), compare);
-		printf("%s%.1f", b == 0 ? "" : ", ", at_us(block, o->count, 0.5));
-	}
+	printf("\"%s\": {", p->name);
+	for (size_t b = 0; b < o->blocks; b++)
+		qsort(p->sample + b * o->count, o->count, sizeof(*p->sample), compare);
+	print_blocks(p, o, "p50", 0.5);
+	print_blocks(p, o, "p99", 0.99);
 	qsort(p->sample, p->samples, sizeof(*p->sample), compare);
 	for (size_t i = 0; i < p->samples; i++)
 		sum += (double)p->sample[i];
-	printf("], \"count\": %zu, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, "
+	printf("\"count\": %zu, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, "
 	       "\"mean_us\": %.1f}%s",
 	       p->samples, at_us(p->sample, p->samples, 0.5), at_us(p->sample, p->samples, 0.9),
 	       at_us(p->sample, p->samples, 0.99), sum / (double)p->samples / 1000.0,

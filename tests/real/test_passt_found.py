@@ -10,7 +10,7 @@ import time
 
 from lib import guest, qmend, scene, stream, tap
 
-UNDISTURBED_MS = 100  # a guest whose passt lives, on a loaded machine under TCG
+UNDISTURBED_MS = 250  # a guest whose passt lives, on a loaded machine under TCG
 
 
 class Found:

@@ -144,16 +144,27 @@ def _(talk, files):
 @dialogue("getfd without a descriptor just ahead of one with")
 def _(talk, files):
     for number in range(5):
-        talk.send(getfd(b"none") + getfd(b"none"))
-        talk.send(getfd(b"with"), [files.new(f"w{number}")])
+        with talk.glued():
+            talk.send(getfd(b"none") + getfd(b"none"))
+            talk.send(getfd(b"with"), [files.new(f"w{number}")])
+    talk.sync()
+
+
+@dialogue("three messages in one go: with, without, with")
+def _(talk, files):
+    with talk.glued():
+        talk.send(getfd(b"a"), [files.new("a")])
+        talk.send(getfd(b"b"))
+        talk.send(getfd(b"c"), [files.new("c")])
     talk.sync()
 
 
 @dialogue("commands just ahead of a getfd with its descriptor")
 def _(talk, files):
     for number in range(5):
-        talk.send(b'{"execute":"query-name","id":1}{"execute":"query-version","id":2}' * 3)
-        talk.send(getfd(b"with"), [files.new(f"w{number}")])
+        with talk.glued():
+            talk.send(b'{"execute":"query-name","id":1}{"execute":"query-version","id":2}' * 3)
+            talk.send(getfd(b"with"), [files.new(f"w{number}")])
     talk.sync()
 
 

@@ -8,8 +8,10 @@ but the digits of time stamps, and numbers of QEMU's descriptors replaced by the
 With QMEND_TEST_SELF=1 both sides are direct: that proves that a dialogue says the same twice.
 """
 
+import contextlib
 import os
 import re
+import signal
 import time
 
 import daemon
@@ -58,6 +60,7 @@ class Talk:
         self.client = Client(side.path)
         self.files = {}  # QEMU's descriptor numbers, as seen when they were told
         self.number = 0
+        self.patience = None  # seconds; None: as usual
         self.wait()
         if hello:
             self.send(HELLO_OOB if oob else HELLO)
@@ -90,7 +93,7 @@ class Talk:
         mark = b'"sync-%d"' % self.number
         self.send(before + b'{"execute":"query-status","id":' + mark + b"}\n")
         while True:
-            line = self.client.line()
+            line = self.client.line(self.patience)
             self._learn(line)
             if mark in line:
                 return
@@ -111,6 +114,17 @@ class Talk:
         while self.client.receive(seconds):
             pass
         self.client.position = len(self.client.got)
+
+    @contextlib.contextmanager
+    def glued(self):
+        """What is sent inside is read by qmend in one go."""
+        if not self.direct:
+            os.kill(self.side.qmend.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            if not self.direct:
+                os.kill(self.side.qmend.process.pid, signal.SIGCONT)
 
     def until_end(self):
         self.client.drain()

@@ -254,24 +254,26 @@ static const yajl_callbacks callbacks = {
 	.yajl_end_array = on_end_array,
 };
 
-/* Where yajl stopped: the structural character just taken, or the token that it began. */
-static size_t error_offset(const struct decoder *d)
+/* Where yajl stopped: at a token that it could not read, or at one that must not stand there, which
+ * may be a comma or colon that next_token() passes over. */
+static size_t error_offset(const struct decoder *d, bool lexical)
 {
 	size_t taken = yajl_get_bytes_consumed(d->yajl);
 
-	if (taken > 0 && taken <= d->text.len && strchr("[]{},:", d->text.p[taken - 1]) != NULL &&
-	    d->text.p[taken - 1] != '\0')
+	if (!lexical && taken > d->done && taken <= d->text.len &&
+	    (d->text.p[taken - 1] == ',' || d->text.p[taken - 1] == ':'))
 		return taken - 1;
 	return next_token(d, d->done);
 }
 
-/* yajl's words without its "parse error: " and line end. */
-static void yajl_words(struct decoder *d)
+/* yajl's words without its "parse error: " and line end, and where they point. */
+static void take_error(struct decoder *d, size_t *offset)
 {
 	const unsigned char *in = (const unsigned char *)d->text.p;
 	unsigned char *words = yajl_get_error(d->yajl, 0, in, d->text.len);
 	const char *text = (const char *)words, *colon = strstr(text, ": ");
 
+	*offset = error_offset(d, strncmp(text, "lexical", 7) == 0);
 	if (colon != NULL)
 		text = colon + 2;
 	qmp_error_set(d->e, "%.*s", (int)strcspn(text, "\n"), text);
@@ -301,8 +303,7 @@ static bool run(struct decoder *d, size_t *offset)
 		*offset = d->bad;
 		return false;
 	}
-	*offset = error_offset(d);
-	yajl_words(d);
+	take_error(d, offset);
 	return false;
 }
 

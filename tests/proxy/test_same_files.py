@@ -150,6 +150,15 @@ def _(talk, files):
     talk.sync()
 
 
+@dialogue("getfd without a descriptor, then one with: forty times, QEMU must not be able to mix them up")
+def _(talk, files):
+    fd = files.new("w")
+    for _ in range(40):
+        talk.send(getfd(b"none"))
+        talk.send(getfd(b"with"), [fd])
+    talk.sync()
+
+
 @dialogue("three messages in one go: with, without, with")
 def _(talk, files):
     with talk.glued():
@@ -303,6 +312,20 @@ def _():
     one.send(b'{"fdname":"mine"},"id":"late"}')
     check("return" in one.reply("late"), "the owner's getfd failed")
     equal(side.qemu.holds(file.path), 1, "QEMU's descriptors of the file")
+
+
+@case("the descriptor of a getfd that QEMU refused is not taken by another client's")
+def _():
+    one, side = client_and_side()
+    two = Client(side.path, negotiate=True)
+    file = File(folder("f"), "refused")
+    for name, arguments in (("getfd", {"fdname": "x", "y": 1}), ("getfd", None),
+                            ("add-fd", {"fdset-id": "x"}), ("getfd", {"fdname": 5})):
+        check("error" in one.execute(name, arguments, fds=[file.fd]), f"{name} was accepted")
+        answer = two.execute("getfd", {"fdname": "theirs"})
+        equal(answer.get("error", {}).get("desc"), NO_FILE, f"the other's getfd after {arguments}")
+        answer = two.execute("add-fd")
+        equal(answer.get("error", {}).get("desc"), NO_FILE, f"the other's add-fd after {arguments}")
 
 
 @case("a pending descriptor is closed when its client leaves")

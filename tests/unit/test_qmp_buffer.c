@@ -68,7 +68,7 @@ START_TEST(error_texts)
 	ck_assert_str_eq(e.text, "open /x: No such file or directory");
 	ck_assert(!qmp_error_set(&e, "again: %s", e.text)); /* its own text as an argument */
 	ck_assert_str_eq(e.text, "again: open /x: No such file or directory");
-	ck_assert(!qmp_error_set(&e, "%02000d", 1));
+	ck_assert(!qmp_error_set(&e, "%0*d", QMP_ERROR_TEXT_MAX + 1, 1));
 	ck_assert_uint_eq(strlen(e.text), QMP_ERROR_TEXT_MAX - 1);
 	ck_assert(!qmp_error_prefix(&e, "x"));
 	ck_assert_uint_eq(strlen(e.text), QMP_ERROR_TEXT_MAX - 1);

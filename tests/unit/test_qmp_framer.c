@@ -328,7 +328,7 @@ END_TEST
 START_TEST(words_of_long_tokens_are_cut)
 {
 	AUTO_READING struct reading r = READING_INIT;
-	char long_token[3000];
+	char long_token[QMP_ERROR_TEXT_MAX + 1000];
 
 	memset(long_token, 'y', sizeof(long_token));
 	long_token[0] = '"';

@@ -2,11 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """QEMU 7.2 listens for its network; passt is killed again and again under a running guest."""
 
+import os
+import random
+import signal
 import sys
+import time
 
-from lib import guest, qmend, scene, tap
+from lib import guest, qmend, scene, stream, tap
 
 KILLS = 10
+BURST = 6       # the backoff doubles with each passt that is killed before it is ready
 TARGET_MS = 25  # of the product, on an idle machine and without sanitizers
 BOUND_MS = 60   # that must hold even on a loaded machine and with sanitizers
 
@@ -62,6 +67,36 @@ class Handover:
         tap.check(self.client.execute("query-status")["running"], "the guest does not run")
         tap.check(self.scene.qmend.alive() and self.scene.guest.alive(), "somebody ended")
 
+    def survives_a_burst(self):
+        """Each new passt is killed at some moment of its start, before it is ready or after."""
+        killed = 0
+        for _ in range(BURST):
+            pid, *_ = stream.until(scene.passt_pids, 20, "a passt")
+            time.sleep(random.uniform(0, 0.03))
+            try:
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+            except ProcessLookupError:
+                continue
+            stream.until(lambda gone=pid: gone not in scene.passt_pids(), 5, "end of passt")
+        window = self.scene.guest.wait_traffic(30)
+        entry = qmend.wait_ready(self.client)
+        tap.comment(f"{killed} kills, longest wait for an answer {window['outage_ms']:.0f} ms")
+        tap.check(scene.passt_pids() == [entry["pid"]], f"{scene.passt_pids()} are not {entry}")
+        tap.check(not [m for _, m in self.client.events() if "NETDEV" in m["event"]],
+                  "a client heard of it")
+
+    def mends_while_paused(self):
+        """Without a running guest QEMU may not notice; the process alone says it."""
+        self.client.execute("stop")
+        before = qmend.wait_ready(self.client)["pid"]
+        os.kill(before, signal.SIGKILL)
+        after = qmend.wait_ready(self.client, not_pid=before)["pid"]
+        self.client.execute("cont")
+        window = self.scene.guest.wait_traffic(10)
+        tap.comment(f"longest wait for an answer {window['outage_ms']:.0f} ms (paused in it)")
+        tap.check(scene.passt_pids() == [after], f"passt: {scene.passt_pids()}")
+
     def ends_cleanly(self):
         tap.check(self.scene.qmend.stop() == 0, "qmend did not end with 0 after SIGTERM")
         tap.check(self.scene.guest.alive(), "QEMU ended with qmend")
@@ -80,6 +115,8 @@ def main():
             (f"median outage of the guest at most {BOUND_MS} ms", test.is_fast),
             ("clients do not hear of mended faults", test.hides_the_fault),
             ("starts are counted, guest and QEMU go on", test.counts),
+            (f"{BURST} kills in a burst, at any moment of the start", test.survives_a_burst),
+            ("a kill while the guest is paused", test.mends_while_paused),
             ("qmend ends, QEMU goes on", test.ends_cleanly),
         ], test.scene.describe)
     finally:

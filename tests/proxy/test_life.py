@@ -498,6 +498,10 @@ def _():
     check(not qemu.named("x-qmend-status"), "it reached QEMU")
     for arguments in ({"x": 1}, {"vm": "t", "y": 2}):
         check("error" in one.execute("x-qmend-status", arguments), "wrong arguments were accepted")
+    with qemu.lock:
+        qemu.handler = None
+        for command in qemu.named("query-block"):
+            qemu.reply(command)
     check("error" in one.execute("x-qmend-nosuch"), "x-qmend-nosuch was accepted")
 
 

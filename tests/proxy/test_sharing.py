@@ -83,7 +83,7 @@ def _():
     def handler(qemu, command):
         if command.name != "query-block":
             return None
-        qemu.say(b'{"return": ' + body + b', "id": ' + json.dumps(command.id).encode() + b'}\r\n')
+        qemu.reply_raw(command, body)
         return HOLD
     _, qmend = start(handler)
     client, = ready(qmend, 1)
@@ -643,8 +643,7 @@ def _():
     def handler(qemu, command):
         if command.name != "query-block":
             return None
-        qemu.say(b'{"return": %s, "id": %s}\r\n' % (command.arguments["as"].encode(),
-                                                   json.dumps(command.id).encode()))
+        qemu.reply_raw(command, command.arguments["as"].encode())
         return HOLD
     _, qmend = start(handler)
     client, = ready(qmend, 1)

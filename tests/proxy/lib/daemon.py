@@ -94,9 +94,9 @@ class Qmend:
         level = ["--log-level", self.level] if self.level else []
         recipes = [text for path in self.recipes for text in ("--recipes", path)]
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(
+            self.process = tap.child(subprocess.Popen(
                 [BINARY, "run", *recipes, *level, *self.policies],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(self.env))
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(self.env)))
         if self.files:
             hard = resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE)[1]
             resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (self.files, hard))

@@ -37,8 +37,8 @@ class Qemu:
 
     def start(self):
         with open(os.path.join(self.directory, "qemu.log"), "ab") as log:
-            self.process = subprocess.Popen(self.command, cwd=self.directory, stdout=log,
-                                            stdin=subprocess.DEVNULL, stderr=log)
+            self.process = tap.child(subprocess.Popen(
+                self.command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
         tap.wait_until(lambda: os.path.exists(self.path) or self.process.poll() is not None,
                        "QEMU's monitor socket")
         if self.process.poll() is not None:

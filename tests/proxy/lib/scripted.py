@@ -162,6 +162,13 @@ class ScriptedQemu:
         with self.lock:
             self._finish(command, {} if value is None else value)
 
+    def reply_raw(self, command, body):
+        """Answer a command that was held with @body, bytes that need not be JSON."""
+        with self.lock:
+            self._settle(command)
+            ident = json.dumps(command.id).encode()
+            self.say(b'{"return": ' + body + b', "id": ' + ident + b"}\r\n")
+
     def event(self, name, data=None, stamp=1):
         """Send an event."""
         event = {"timestamp": {"seconds": stamp, "microseconds": 0}, "event": name}

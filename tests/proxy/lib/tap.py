@@ -6,16 +6,17 @@ returns, fails when it raises, and is skipped when it raises Skip.  Names given 
 line select cases (substring).  A watchdog ends the whole file after QMEND_TEST_LIMIT seconds.
 """
 
+import atexit
 import faulthandler
 import os
+import shutil
 import sys
 import tempfile
+import threading
 import time
 import traceback
-import shutil
-import atexit
 
-LIMIT = float(os.environ.get("QMEND_TEST_LIMIT", "100"))
+LIMIT = float(os.environ.get("QMEND_TEST_LIMIT", "250"))
 # How long to wait for something that must happen. Tests end as soon as it happened.
 PATIENCE = float(os.environ.get("QMEND_TEST_PATIENCE", "10"))
 # How long to look whether something happens that must not happen.
@@ -24,6 +25,7 @@ QUIET = float(os.environ.get("QMEND_TEST_QUIET", "0.15"))
 _cases = []
 _cleanups = []
 _kept = []
+_children = []
 
 
 class Skip(Exception):
@@ -88,6 +90,30 @@ def stays_so(condition, what, seconds=None):
 def cleanup(function):
     """Have @function called after the running case, last registered first."""
     _cleanups.append(function)
+
+
+def child(process):
+    """Have @process killed when this program ends, however it ends."""
+    _children.append(process)
+    return process
+
+
+def _kill_children():
+    for process in _children:
+        if process.poll() is None:
+            process.kill()
+
+
+atexit.register(_kill_children)
+
+
+def _give_up():
+    faulthandler.dump_traceback(all_threads=True)
+    print(f"Bail out! not done after {LIMIT:.0f} s", flush=True)
+    _kill_children()
+    if _root:
+        shutil.rmtree(_root, ignore_errors=True)
+    os._exit(1)
 
 
 def keep(make):
@@ -169,7 +195,9 @@ def run(argv=None):
         print("\n".join(name for name, _ in _cases))
         sys.exit(0)
     chosen = [(n, f) for n, f in _cases if not names or any(part in n for part in names)]
-    faulthandler.dump_traceback_later(LIMIT, exit=True)
+    watchdog = threading.Timer(LIMIT, _give_up)
+    watchdog.daemon = True
+    watchdog.start()
     print("TAP version 13")
     if not os.access(os.environ.get("QMEND", ""), os.X_OK) and \
             os.environ.get("QMEND_TEST_SELF") != "1":
@@ -182,5 +210,5 @@ def run(argv=None):
     print(f"1..{len(chosen) + 1}")
     if failed:
         print(f"# {failed} of {len(chosen)} failed")
-    faulthandler.cancel_dump_traceback_later()
+    watchdog.cancel()
     sys.exit(1 if failed else 0)

@@ -149,5 +149,5 @@ class Kill:
 
     def __str__(self):
         return (f"passt {self.old_pid} -> {self.new_pid}, connected after "
-                f"{self.connected_ms:.1f} ms, traffic after {self.traffic_ms:.1f} ms, outage in the "
-                f"guest {self.outage_ms:.1f} ms")
+                f"{self.connected_ms:.1f} ms, traffic after {self.traffic_ms:.1f} ms, "
+                f"outage in the guest {self.outage_ms:.1f} ms")

@@ -27,7 +27,7 @@ BUILD = os.environ.get("QMEND_BUILD", os.path.join(os.path.dirname(__file__), ".
 HELPER = os.environ.get("QMP_ANSWERS", os.path.join(BUILD, "tests", "qmp_answers"))
 GREETING = re.compile(rb'\{"QMP": ')
 # What QEMU says of a command that qmend would have passed on.
-EXECUTED = re.compile(rb'\{"return": (?:\{\}|\[\])(?:, "id": (?P<a>.*))?\}$|'
+EXECUTED = re.compile(rb'\{"return": (?:\{\}|\[[^]]*\])(?:, "id": (?P<a>.*))?\}$|'
                       rb'\{(?:"id": (?P<b>.*), )?"error": \{"class": "[A-Za-z]+", "desc": "'
                       rb'(?:The command |Parameter |Invalid parameter |Capabilities negotiation)')
 FLUSH = b"\xff\n"
@@ -88,27 +88,45 @@ class Qemu:
 
 # --- what is sent ---------------------------------------------------------------------------------
 
-TEXTS = ["", "a", "id", "execute", "x" * 40, "\u00e9", "\u20ac", "\U0001f600", "\x7f", "/", "%", "%p",
-         "\ufffd", "\ud7ff", "\ue000", "\U0010fffd", "query-name", "b", "c", "key", "\"", "'", "\\"]
-RAW = [rb"\u00e9", rb"\uD83D\uDE00", rb"\u0000", rb"\b\f\n\r\t", rb"\/", rb"\'", rb'\"', rb"\\",
-       b"\xc0\x80", b"\xc3\xa9", b"\xf0\x9f\x98\x80", rb"\u0022", rb"\u007f", rb"\uFFFD", b"a", b"0",
-       b"{", b"]", b",", b" "]
-BAD = [rb"\ud800", rb"\udc00", rb"\ud83d\u0041", rb"\ud83dx", rb"\x41", rb"\u12", rb"\u12G4", rb"\U0041",
-       b"\xc0\xaf", b"\xed\xa0\x80", b"\xff", b"\xfe", b"\x80", b"\xe2\x82", b"\xf4\x90\x80\x80",
-       b"\xef\xbf\xbe", b"\xef\xb7\x90", b"\xf8\x88\x80\x80\x80", b"\t", b"\n", b"\0", b"\x1f", rb"\ufffe",
-       rb"\ufdd0", rb"\ud83d\ud83d", b"\xc3", b"\xf0\x9f\x98", b"\xfd\xbf\xbf\xbf\xbf\xbf", b"\\\xe9"]
-NUMBERS = [b"0", b"-0", b"1", b"-1", b"12", b"1e3", b"1E3", b"0.1", b"-0.0", b"1e-7", b"1.5e+300",
-           b"9223372036854775807", b"9223372036854775808", b"-9223372036854775808",
-           b"-9223372036854775809", b"18446744073709551615", b"18446744073709551616", b"1e999",
-           b"-1e999", b"123456789.123456789", b"0.0e0", b"1e00005", b"4.9e-324", b"1e-400",
-           b"100000000000000000000000000000000000000000", b"0.30000000000000004"]
-BAD_NUMBERS = [b"01", b"-", b"-x", b"1.", b".5", b"+1", b"1e", b"1e+", b"--1", b"0x10", b"NaN", b"1.5.5",
-               b"Infinity", b"00", b"-01", b"1_000", b"1e1.5", b"0e0", b"-0e1"]
-WORDS = [b"true", b"false", b"null"]
-BAD_WORDS = [b"nul", b"True", b"truex", b"nulll", b"undefined", b"x", b"e", b"%p", b"%", b"tru e"]
-TOKENS = [b"{", b"}", b"[", b"]", b":", b",", b'"a"', b"'b'", b'"execute"', b'"id"', b"1", b"-2.5e3",
-          b"true", b"null", b"nul", b" ", b"\n", b"\t", b"\r", b'"query-name"', b"@", b"\x01", b"\xff",
-          b'"\\z"', b'"\\ud800"', b'"a"', b'{"a":1}', b"[]", b"{}", b"/", b"\xfe", b"\x7f", b'"arguments"']
+TEXTS = [
+    "", "a", "id", "execute", "x" * 40, "\u00e9", "\u20ac", "\U0001f600", "\x7f", "/", "%", "%p",
+    "\ufffd", "\ud7ff", "\ue000", "\U0010fffd", "query-name", "b", "c", "key", "\"", "'", "\\",
+]
+RAW = [
+    rb"\u00e9", rb"\uD83D\uDE00", rb"\u0000", rb"\b\f\n\r\t", rb"\/", rb"\'", rb'\"', rb"\\",
+    b"\xc0\x80", b"\xc3\xa9", b"\xf0\x9f\x98\x80", rb"\u0022", rb"\u007f", rb"\uFFFD", b"a", b"0",
+    b"{", b"]", b",", b" ",
+]
+BAD = [
+    rb"\ud800", rb"\udc00", rb"\ud83d\u0041", rb"\ud83dx", rb"\x41", rb"\u12", rb"\u12G4",
+    rb"\U0041", b"\xc0\xaf", b"\xed\xa0\x80", b"\xff", b"\xfe", b"\x80", b"\xe2\x82",
+    b"\xf4\x90\x80\x80", b"\xef\xbf\xbe", b"\xef\xb7\x90", b"\xf8\x88\x80\x80\x80", b"\t", b"\n",
+    b"\0", b"\x1f", rb"\ufffe", rb"\ufdd0", rb"\ud83d\ud83d", b"\xc3", b"\xf0\x9f\x98",
+    b"\xfd\xbf\xbf\xbf\xbf\xbf", b"\\\xe9",
+]
+NUMBERS = [
+    b"0", b"-0", b"1", b"-1", b"12", b"1e3", b"1E3", b"0.1", b"-0.0", b"1e-7", b"1.5e+300",
+    b"9223372036854775807", b"9223372036854775808", b"-9223372036854775808",
+    b"-9223372036854775809", b"18446744073709551615", b"18446744073709551616", b"1e999",
+    b"-1e999", b"123456789.123456789", b"0.0e0", b"1e00005", b"4.9e-324", b"1e-400",
+    b"100000000000000000000000000000000000000000", b"0.30000000000000004",
+]
+BAD_NUMBERS = [
+    b"01", b"-", b"-x", b"1.", b".5", b"+1", b"1e", b"1e+", b"--1", b"0x10", b"NaN", b"1.5.5",
+    b"Infinity", b"00", b"-01", b"1_000", b"1e1.5", b"0e0", b"-0e1",
+]
+WORDS = [
+    b"true", b"false", b"null",
+]
+BAD_WORDS = [
+    b"nul", b"True", b"truex", b"nulll", b"undefined", b"x", b"e", b"%p", b"%", b"tru e",
+]
+TOKENS = [
+    b"{", b"}", b"[", b"]", b":", b",", b'"a"', b"'b'", b'"execute"', b'"id"', b"1", b"-2.5e3",
+    b"true", b"null", b"nul", b" ", b"\n", b"\t", b"\r", b'"query-name"', b"@", b"\x01", b"\xff",
+    b'"\\z"', b'"\\ud800"', b'"a"', b'{"a":1}', b"[]", b"{}", b"/", b"\xfe", b"\x7f",
+    b'"arguments"',
+]
 
 
 class Messages:
@@ -185,9 +203,10 @@ class Messages:
         r = self.random
         if r.random() < 0.2:
             return self.command(0)
-        wrong = [b'["bogus"]', b"[1]", b'["oob",null]', b"1", b"{}", b'"oob"', b"null", b'["\\u00e9"]',
-                 b'[["oob"]]', b'["oob","OOB"]', b"[{}]"]
-        names = [b'"x"', b'"y"', b'"abc"', b'"enabled"', b'"caps"', b'"\xc3\xa9"', b'""', b'"oob"', b'"z9"']
+        wrong = [b'["bogus"]', b"[1]", b'["oob",null]', b"1", b"{}", b'"oob"', b"null",
+                 b'["\\u00e9"]', b'[["oob"]]', b'["oob","OOB"]', b"[{}]"]
+        names = [b'"x"', b'"y"', b'"abc"', b'"enabled"', b'"caps"', b'"\xc3\xa9"', b'""',
+                 b'"oob"', b'"z9"']
         members = []
         if r.random() < 0.6:
             members.append((b'"enable"', r.choice(wrong)))
@@ -210,7 +229,8 @@ class Messages:
             elif pick < 0.5:
                 text[at:at] = r.choice(TOKENS)
             elif pick < 0.75:
-                text[at:at + 1] = bytes([r.choice(b"{}[]:,\"'\\ \t\n\x00\x7f\x80\xfe\xffeE.-+019anx%/")])
+                text[at:at + 1] = bytes([r.choice(
+                    b"{}[]:,\"'\\ \t\n\x00\x7f\x80\xfe\xffeE.-+019anx%/")])
             elif pick < 0.9:
                 text[at:at + 1] = bytes([r.randrange(256)])
             else:
@@ -247,15 +267,19 @@ def deep(n, inner=b""):
     return b"[" * n + inner + b"]" * n
 
 
-LIMITS = [deep(1024), deep(1025), deep(1025) + b"1 ", deep(1026, b"1 "), b'{"a":' * 1025 + b"1" + b"}" * 1025,
-          b"[1 " * 1030 + b"]" * 1030, b"[" * 1030 + b"@" + b"]" * 5, b"[" * 1030 + b"}" + b"]" * 5,
-          b"[" * 1024 + b"1 [" + b"]" * 1025, b"[" * 1024 + b"{" + b"}" + b"]" * 1024,
-          b"[" * 1030 + b"nul" + b"]" * 1030 + b" nul ", b'"' + b"k" * 3000 + b'"', b"k" * 1100 + b" ",
-          b'{"' + b"k" * 900 + b'":1,"id":2}', b'"' + b"k" * 900 + b"\x01", b"@" * 2000 + b"\n",
-          b'{"execute":"query-name","id":' + deep(1023) + b"}", b'{"execute":"query-name","id":'
-          + deep(1024) + b"}", b"\xff\xff\xff[\xff", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-          b'{"id":NaN,"execute":"query-name"}', b"{" + b",".join(b'"k%d":1' % i for i in range(600)) + b"}",
-          b'{"id":{' + b",".join(b'"k%d":%d' % (i, i) for i in range(700)) + b"},\"execute\":\"query-name\"}"]
+LIMITS = [
+    deep(1024), deep(1025), deep(1025) + b"1 ", deep(1026, b"1 "),
+    b'{"a":' * 1025 + b"1" + b"}" * 1025, b"[1 " * 1030 + b"]" * 1030,
+    b"[" * 1030 + b"@" + b"]" * 5, b"[" * 1030 + b"}" + b"]" * 5,
+    b"[" * 1024 + b"1 [" + b"]" * 1025, b"[" * 1024 + b"{" + b"}" + b"]" * 1024,
+    b"[" * 1030 + b"nul" + b"]" * 1030 + b" nul ", b'"' + b"k" * 3000 + b'"', b"k" * 1100 + b" ",
+    b'{"' + b"k" * 900 + b'":1,"id":2}', b'"' + b"k" * 900 + b"\x01", b"@" * 2000 + b"\n",
+    b'{"execute":"query-name","id":' + deep(1023) + b"}",
+    b'{"execute":"query-name","id":' + deep(1024) + b"}", b"\xff\xff\xff[\xff",
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b'{"id":NaN,"execute":"query-name"}',
+    b"{" + b",".join(b'"k%d":1' % i for i in range(600)) + b"}",
+    b'{"execute":"query-name","id":{' + b",".join(b'"k%d":%d' % (i, i) for i in range(700)) + b"}}",
+]
 
 
 # --- the comparison -------------------------------------------------------------------------------
@@ -300,7 +324,8 @@ def same(ours, theirs):
 def answers_at_once(text, located):
     """How many answers @text gives, before QEMU has had the time to send one."""
     run = subprocess.run([HELPER, "99"] + (["located"] if located else []),
-                         input=capabilities(True) + text + FLUSH, stdout=subprocess.PIPE, check=True)
+                         input=capabilities(True) + text + FLUSH, stdout=subprocess.PIPE,
+                         check=True)
     return run.stdout.count(b"\r\n")
 
 

@@ -90,15 +90,11 @@ def client_memory_rows(found):
 
 
 def vm_memory_rows(found):
-    kinds = sorted((key for key in found if key[4:].isdigit()), key=lambda key: int(key[4:]))
-    for number, key in enumerate(kinds):
-        count = int(key[4:])
-        label = f"memory, {count} VM{'s' if number else ''}, 1 client each"
-        for what, limit in (("rss", RSS_BYTES), ("private", PRIVATE_BYTES)):
-            yield row(f"{label}: {'RSS' if what == 'rss' else what}", "KiB",
-                      "" if number else kib(limit),
-                      None if number else found[key][what] <= limit,
-                      qmend=found[key][what] / 1024)
+    """One VM is in client_memory_rows() already."""
+    count = max(int(key[4:]) for key in found if key[4:].isdigit())
+    for what, name in (("rss", "RSS"), ("private", "private")):
+        yield row(f"memory, {count} VMs, 1 client each: {name}", "KiB", "", None,
+                  qmend=found[f"vms_{count}"][what] / 1024)
     yield row("  each further VM with its client, private", "KiB", kib(VM_BYTES),
               found["further_vm_bytes"] <= VM_BYTES, qmend=found["further_vm_bytes"] / 1024)
 

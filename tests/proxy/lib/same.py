@@ -67,7 +67,7 @@ class Talk:
             self.wait()
 
     def send(self, data, fds=()):
-        self.client.send(data, fds)
+        self.client.send(data, fds, self.patience)
 
     def split(self, data, size=1, delay=0.0):
         self.client.send_split(data, size, delay)

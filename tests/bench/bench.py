@@ -36,7 +36,7 @@ def machine():
     """What the figures depend on."""
     def first_line(*command):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return (done.stdout or done.stderr).splitlines()[0].strip()
+        return ((done.stdout or done.stderr).splitlines() or ["unknown"])[0].strip()
 
     return {
         "processors": os.cpu_count(),

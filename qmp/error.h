@@ -13,7 +13,9 @@ enum qmp_error_code {
 	QMP_ERROR_KVM_MISSING_CAP,
 };
 
-enum { QMP_ERROR_TEXT_MAX = 1088 }; /* QEMU cuts what its parser says at 1024, plus a prefix */
+/* QEMU cuts what its grammar says at 1024, but repeats stray tokens and names of members whole: as
+ * far as people make them. */
+enum { QMP_ERROR_TEXT_MAX = 8192 };
 
 /* What went wrong, for a person or for a client. Longer texts are cut at the end of the array. */
 struct qmp_error {

@@ -258,6 +258,8 @@ static enum qmp_framer_result take(struct qmp_framer *f, char c)
 
 	if (next == REST)
 		next = rest[f->state];
+	if (f->state == MINUS && (f->flags & QMP_FRAMER_FROM_QEMU) != 0 && c >= 'a' && c <= 'z')
+		next = KEYWORD;
 	if (next == RESTART || next == BEFORE) {
 		set_flag(f, QMP_FRAMER_AGAIN, true);
 		if (next == BEFORE)

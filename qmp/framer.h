@@ -29,11 +29,12 @@ enum qmp_framer_result {
 	QMP_FRAMER_BAD,	      /* QEMU would answer an error here: see qmp_framer_error() */
 };
 
-/* For QMP_DIALECT_LOCATED only, in framer.c and message.c. */
+/* All but the last are for QMP_DIALECT_LOCATED only, in framer.c and message.c. */
 enum qmp_framer_flag {
 	QMP_FRAMER_MUTED = 1, /* the text went over a limit, and that was said */
 	QMP_FRAMER_AGAIN = 2, /* the next byte ended a token before it: looked at a second time */
 	QMP_FRAMER_BEGAN_AGAIN = 4, /* the text begins with such a byte */
+	QMP_FRAMER_FROM_QEMU = 8,   /* set by the owner: takes -inf and -nan, which QEMU prints */
 };
 
 /*

@@ -375,6 +375,15 @@ struct span qmp_member(struct span object, const char *key)
 	return (struct span){ NULL, 0 };
 }
 
+bool qmp_first_key(struct span object, char *out, size_t size)
+{
+	struct member member;
+	struct walk w;
+
+	return walk_start(&w, object, QMP_TOKEN_OPEN_BRACE) && walk_member(&w, true, &member) &&
+	       qmp_string(member.key, out, size);
+}
+
 struct span qmp_element(struct span array, unsigned index)
 {
 	struct member member;

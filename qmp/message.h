@@ -57,6 +57,9 @@ bool qmp_reply_parse(struct span text, struct qmp_message *m, struct qmp_error *
  */
 struct span qmp_member(struct span object, const char *key);
 
+/* Decode the first key of the object @object; false when it has none, or the key does not fit. */
+bool qmp_first_key(struct span object, char *out, size_t size);
+
 /* Element @index of the array @array, or { NULL, 0 }. */
 struct span qmp_element(struct span array, unsigned index);
 

@@ -82,6 +82,8 @@ static size_t number_end(struct span text, size_t at)
 
 	if (text.p[at] == '-')
 		at++;
+	while (at < text.len && is_keyword(text.p[at])) /* -inf, see QMP_FRAMER_FROM_QEMU */
+		at++;
 	zero = at < text.len && text.p[at] == '0';
 	at = digits_end(text, at);
 	if (at < text.len && text.p[at] == '.') {

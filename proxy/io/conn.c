@@ -26,6 +26,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -357,6 +358,16 @@ enum conn_result conn_send(struct conn_link *l)
 	}
 	apply_sent(l);
 	return c->out.tail == c->out.head ? CONN_BLOCKED : CONN_PARTLY;
+}
+
+void conn_note_hangup(struct conn_link *l)
+{
+	struct pollfd p = { .fd = l->conn->fd };
+
+	if (l->conn->out_broken || poll(&p, 1, 0) <= 0 || (p.revents & (POLLHUP | POLLERR)) == 0)
+		return;
+	REGION_SET(l->region, l->conn->out_broken, 1);
+	region_commit(l->region);
 }
 
 int conn_claim_fd(struct conn_link *l, uint64_t end)

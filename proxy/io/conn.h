@@ -84,6 +84,10 @@ void conn_restore(struct conn_link *l);
 enum conn_result conn_receive(struct conn_link *l) __attribute__((warn_unused_result));
 enum conn_result conn_send(struct conn_link *l) __attribute__((warn_unused_result));
 
+/* The stream in has ended: has the peer closed altogether (then out_broken is set), or does it
+ * still read? */
+void conn_note_hangup(struct conn_link *l);
+
 /* Take the descriptor that came with the bytes before @end: the first of the last byte that
  * carried any, as QEMU does; the others are closed. -1: none came. In the caller's transaction. */
 int conn_claim_fd(struct conn_link *l, uint64_t end);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/log.h"
@@ -40,6 +41,12 @@ static void on_ready(void *owner, int events)
 
 void listener_start(struct listener *l, struct loop *loop, int fd)
 {
+	struct stat st;
+
+	if (stat(l->path, &st) == 0) {
+		l->device = st.st_dev;
+		l->inode = st.st_ino;
+	}
 	l->loop = loop;
 	l->fd = fd;
 	loop_io_init(&l->io, on_ready, l);
@@ -54,10 +61,13 @@ void listener_pause(struct listener *l, bool paused)
 
 void listener_stop(struct listener *l)
 {
+	struct stat st;
+
 	if (l->fd < 0)
 		return;
 	loop_io_stop(l->loop, &l->io);
-	unlink(l->path);
+	if (stat(l->path, &st) == 0 && st.st_dev == l->device && st.st_ino == l->inode)
+		unlink(l->path);
 	close(l->fd);
 	l->fd = -1;
 }

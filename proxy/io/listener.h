@@ -3,6 +3,7 @@
 #define IO_LISTENER_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "io/loop.h"
 #include "qmp/error.h"
@@ -13,6 +14,8 @@ struct listener {
 	struct loop_io io;
 	const char *path; /* the policy's */
 	int fd;		  /* -1: closed */
+	dev_t device;	  /* of the socket file that was made, and its inode: */
+	ino_t inode;	  /* only this file is removed at the end */
 	/* A new connection, which the callee owns. */
 	void (*accepted)(struct listener *l, int fd, void *owner);
 	void *owner;

@@ -21,6 +21,8 @@
 
 static const uint64_t DRAIN_NS = UINT64_C(5000000000);
 
+static const struct span NO_ID = { NULL, 0 };
+
 enum { ANSWER_EXTRA = 256 }; /* bytes around an id or a body in an answer */
 
 /* What client_turn() looks at. */
@@ -225,21 +227,26 @@ static void pop_pending(struct turn *t)
 		slots_add(&t->rt->pending, t->slot);
 }
 
+/* End of the transaction that dealt with the first pending text; @unused is closed. */
+static enum client_turn turn_done(struct turn *t, int unused)
+{
+	pop_pending(t);
+	region_commit(t->rt->region);
+	if (unused >= 0)
+		close(unused);
+	return TURN_DONE;
+}
+
 /* Send what lies in rt->answer as the answer to the first pending text. */
 static enum client_turn answer(struct turn *t)
 {
 	struct router *rt = t->rt;
-	int fd = t->pending->fd;
 
 	router_make_room(rt, rt->answer.len, 1);
 	if (router_conn(rt, t->slot)->state != CONN_OPEN)
 		return TURN_NOTHING;
 	client_append(rt, t->slot, qmp_buffer_span(&rt->answer));
-	pop_pending(t);
-	region_commit(rt->region);
-	if (fd >= 0)
-		close(fd);
-	return TURN_DONE;
+	return turn_done(t, t->pending->fd);
 }
 
 static enum client_turn answer_error(struct turn *t, struct span id)
@@ -271,6 +278,17 @@ static enum client_turn answer_status(struct turn *t)
 	return answer_return(t, qmp_buffer_span(body));
 }
 
+/* x-qmend-status takes no arguments; QEMU words it so for its own commands. */
+static enum client_turn status_turn(struct turn *t)
+{
+	char name[QMP_NAME_MAX];
+
+	if (!qmp_first_key(t->m.body, name, sizeof(name)))
+		return answer_status(t);
+	qmp_error_set(&t->e, "Parameter '%s' is unexpected", name);
+	return answer_error(t, t->m.id);
+}
+
 /* The kept value goes from queue to queue; only what stands around it is built. */
 static enum client_turn answer_cached(struct turn *t, uint8_t number)
 {
@@ -293,9 +311,7 @@ static enum client_turn answer_cached(struct turn *t, uint8_t number)
 	if (!c->out_broken && !queue_append_queue(rt->region, &c->out, body))
 		abort(); /* room was made */
 	client_append(rt, t->slot, span_cut(frame, before, frame.len));
-	pop_pending(t);
-	region_commit(rt->region);
-	return TURN_DONE;
+	return turn_done(t, t->pending->fd);
 }
 
 static enum client_turn negotiate(struct turn *t)
@@ -312,24 +328,24 @@ static enum client_turn negotiate(struct turn *t)
 	return answer_return(t, SPAN("{}"));
 }
 
-/* In the transaction of forwarding: QEMU gets the descriptor only with a command that takes one. */
-static int fd_to_send(const struct turn *t)
-{
-	return access_takes_fd(t->m.name) ? t->pending->fd : -1;
-}
-
 static enum client_turn forward(struct turn *t)
 {
 	struct router *rt = t->rt;
 	bool oob = t->m.kind == QMP_MESSAGE_OOB;
-	int fd = fd_to_send(t);
+	bool takes_fd = access_takes_fd(t->m.name);
+	int fd = takes_fd ? t->pending->fd : -1;
 	int unused = fd < 0 ? t->pending->fd : -1;
 	uint8_t cached = cache_number(&t->m);
 	struct request *q;
 
-	if (!request_has_room(rt, oob) || (fd >= 0 && router_qemu(rt)->fd_in_flight))
+	if (!request_has_room(rt, oob) || (takes_fd && router_qemu(rt)->fd_in_flight))
 		return TURN_FULL;
-	router_make_room(rt, t->m.text.len + ANSWER_EXTRA, 1);
+	if (!request_fits(&t->m)) {
+		qmp_error_set(&t->e, "JSON token count limit exceeded");
+		return t->client->outstanding > 0 ? TURN_NOTHING : answer_error(t, NO_ID);
+	}
+	/* An id that stays here may be printed longer than it was written. */
+	router_make_room(rt, t->m.text.len + 6 * t->m.id.len + ANSWER_EXTRA, 1);
 	if (router_conn(rt, t->slot)->state != CONN_OPEN)
 		return TURN_NOTHING;
 	q = request_new(rt, t->slot, &t->m);
@@ -342,12 +358,8 @@ static enum client_turn forward(struct turn *t)
 	request_send(rt, q, &t->m, fd);
 	if (rt->sink.command != NULL)
 		q->tag = rt->sink.command(rt->sink.owner, &t->m);
-	pop_pending(t);
 	REGION_SET(rt->region, router_qemu(rt)->turn, t->slot);
-	region_commit(rt->region);
-	if (unused >= 0)
-		close(unused);
-	return TURN_DONE;
+	return turn_done(t, unused);
 }
 
 /* Is the same query on its way, so that its answer will do? */
@@ -386,6 +398,18 @@ void client_share(struct router *rt, uint32_t slot, uint64_t number, struct span
 		slots_add(&rt->changed, slot);
 }
 
+/* Must this command not get to QEMU? */
+static bool is_refused(struct turn *t)
+{
+	if (strncmp(t->m.name, "x-qmend-", strlen("x-qmend-")) == 0)
+		return !qmp_error_class(&t->e, QMP_ERROR_COMMAND_NOT_FOUND,
+					"The command %s has not been found", t->m.name);
+	if (t->client->read_only && !access_read_only_allows(t->m.name))
+		return !qmp_error_set(&t->e, "The command %s is refused: this socket is read-only",
+				      t->m.name);
+	return false;
+}
+
 /* A well-formed command whose answer is decided here. */
 static enum client_turn command_turn(struct turn *t)
 {
@@ -394,18 +418,13 @@ static enum client_turn command_turn(struct turn *t)
 	uint8_t number = cache_number(&t->m);
 
 	if (strcmp(t->m.name, "x-qmend-status") == 0)
-		return alone ? answer_status(t) : TURN_NOTHING;
+		return alone ? status_turn(t) : TURN_NOTHING;
 	if (router_qemu(rt)->state != QEMU_READY)
 		return TURN_NOTHING;
 	if (!t->client->negotiated)
 		return negotiate(t);
-	if (t->client->read_only && !access_read_only_allows(t->m.name)) {
-		if (!alone)
-			return TURN_NOTHING;
-		qmp_error_set(&t->e, "The command %s is refused: this socket is read-only",
-			      t->m.name);
-		return answer_error(t, t->m.id);
-	}
+	if (is_refused(t))
+		return alone ? answer_error(t, t->m.id) : TURN_NOTHING;
 	if (request_find(rt, t->pending->waits_for) != NULL || wait_for_shared(t))
 		return TURN_NOTHING;
 	if (alone && number != 0 && cache_has(rt, number))
@@ -436,7 +455,7 @@ enum client_turn client_turn(struct router *rt, uint32_t slot)
 		return command_turn(&t);
 	if (qemu->state != QEMU_READY || t.client->outstanding > 0)
 		return TURN_NOTHING;
-	return answer_error(&t, check == QMP_COMMAND_REJECTED ? t.m.id : (struct span){ 0 });
+	return answer_error(&t, check == QMP_COMMAND_REJECTED ? t.m.id : NO_ID);
 }
 
 bool client_is_done(const struct router *rt, uint32_t slot)
@@ -447,6 +466,9 @@ bool client_is_done(const struct router *rt, uint32_t slot)
 
 	if (c->state == CONN_DRAINING)
 		return sent;
+	/* Like QEMU: what a client that has gone altogether still wanted is not done any more. */
+	if (c->in_ended && c->out_broken)
+		return true;
 	return c->in_ended && sent && k->pending_count == 0 && k->outstanding == 0 &&
 	       k->outstanding_oob == 0 && !slots_has(&rt->unread, slot);
 }

@@ -25,10 +25,12 @@ static void set_state(struct router *rt, struct fd_name *n, enum fd_name_state s
 	REGION_SET(rt->region, n->state, (uint8_t)state);
 }
 
+/* The name as QEMU holds it. */
 static uint32_t find(const struct router *rt, const char *name)
 {
 	for (uint32_t i = 0; i < ROUTER_FD_NAMES; i++)
-		if (at(rt, i)->state != FD_NAME_FREE && strcmp(at(rt, i)->name, name) == 0)
+		if ((at(rt, i)->state == FD_NAME_HELD || at(rt, i)->state == FD_NAME_ABANDONED) &&
+		    strcmp(at(rt, i)->name, name) == 0)
 			return i;
 	return REGION_NONE;
 }
@@ -41,13 +43,10 @@ static uint32_t find_free(const struct router *rt)
 	return REGION_NONE;
 }
 
-/* getfd: the name has a new owner, also when there was one (QEMU replaces it silently). */
 static bool note_getfd(struct router *rt, struct request *q, const char *name, struct qmp_error *e)
 {
-	uint32_t i = find(rt, name);
+	uint32_t i = find_free(rt);
 
-	if (i == REGION_NONE)
-		i = find_free(rt);
 	if (i == REGION_NONE)
 		return qmp_error_set(e,
 				     "qmend holds %d names of file descriptors for its clients "
@@ -87,6 +86,17 @@ bool names_note(struct router *rt, struct request *q, const struct qmp_message *
 	return true;
 }
 
+/* QEMU holds the descriptor of @n now, in place of one of the same name that it closed silently. */
+static void take_over_name(struct router *rt, struct fd_name *n)
+{
+	uint32_t old = find(rt, n->name);
+	bool there = client_is(rt, n->client, n->generation);
+
+	if (old != REGION_NONE)
+		set_state(rt, at(rt, old), FD_NAME_FREE);
+	set_state(rt, n, there ? FD_NAME_HELD : FD_NAME_ABANDONED);
+}
+
 void names_settle(struct router *rt, const struct request *q, bool succeeded)
 {
 	struct fd_name *n;
@@ -97,14 +107,10 @@ void names_settle(struct router *rt, const struct request *q, bool succeeded)
 	if (strcmp(q->name, "closefd") == 0) {
 		if (succeeded || n->state == FD_NAME_CLOSING)
 			set_state(rt, n, FD_NAME_FREE);
-	} else if (n->client != q->client || n->generation != q->generation) {
-		return; /* somebody else has taken the name since */
-	} else if (!succeeded) {
-		set_state(rt, n, FD_NAME_FREE);
+	} else if (succeeded) {
+		take_over_name(rt, n);
 	} else {
-		set_state(rt, n,
-			  client_is(rt, q->client, q->generation) ? FD_NAME_HELD
-								  : FD_NAME_ABANDONED);
+		set_state(rt, n, FD_NAME_FREE);
 	}
 }
 
@@ -118,20 +124,33 @@ void names_abandon(struct router *rt, uint32_t slot, uint32_t generation)
 	}
 }
 
-/* Ask QEMU to close name @i. */
-static void send_closefd(struct router *rt, uint32_t i)
+void names_collect_stray(struct router *rt)
 {
-	struct qmp_message m = { .kind = QMP_MESSAGE_COMMAND, .name = "closefd" };
-	struct request *q = request_new(rt, ROUTER_QEMU_SLOT, &m);
+	uint32_t i = find_free(rt);
 
+	if (i == REGION_NONE)
+		return;
+	region_edit(rt->region, at(rt, i), sizeof(*at(rt, i)));
+	*at(rt, i) = (struct fd_name){ .state = FD_NAME_STRAY, .name = "qmend-stray" };
+	REGION_SET(rt->region, router_qemu(rt)->fd_in_flight, 1);
+}
+
+/* getfd or closefd of name @i, by qmend itself. */
+static void send_own(struct router *rt, uint32_t i, const char *command, enum fd_name_state next)
+{
+	struct qmp_message m = { .kind = QMP_MESSAGE_COMMAND };
+	struct request *q;
+
+	snprintf(m.name, sizeof(m.name), "%s", command);
+	q = request_new(rt, ROUTER_QEMU_SLOT, &m);
 	q->fd_name = i;
 	qmp_buffer_clear(&rt->answer);
-	qmp_buffer_add(&rt->answer, SPAN("{\"execute\":\"closefd\",\"arguments\":{\"fdname\":"));
+	qmp_buffer_printf(&rt->answer, "{\"execute\":\"%s\",\"arguments\":{\"fdname\":", command);
 	qmp_print_string(&rt->answer, span_of(at(rt, i)->name));
 	qmp_buffer_add(&rt->answer, SPAN("}}"));
 	m.text = qmp_buffer_span(&rt->answer);
 	request_send(rt, q, &m, -1);
-	set_state(rt, at(rt, i), FD_NAME_CLOSING);
+	set_state(rt, at(rt, i), next);
 	region_commit(rt->region);
 }
 
@@ -140,11 +159,16 @@ bool names_work(struct router *rt)
 	if (router_qemu(rt)->state != QEMU_READY || !request_has_room(rt, false))
 		return false;
 	for (uint32_t i = 0; i < ROUTER_FD_NAMES; i++) {
-		if (at(rt, i)->state == FD_NAME_ABANDONED) {
-			router_make_room(rt, REGION_CHUNK, 1);
-			send_closefd(rt, i);
-			return true;
-		}
+		enum fd_name_state state = (enum fd_name_state)at(rt, i)->state;
+
+		if (state != FD_NAME_ABANDONED && state != FD_NAME_STRAY)
+			continue;
+		router_make_room(rt, REGION_CHUNK, 1);
+		if (state == FD_NAME_ABANDONED)
+			send_own(rt, i, "closefd", FD_NAME_CLOSING);
+		else
+			send_own(rt, i, "getfd", FD_NAME_ASKED);
+		return true;
 	}
 	return false;
 }

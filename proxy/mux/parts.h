@@ -47,6 +47,10 @@ struct request *request_new(struct router *rt, uint32_t slot, const struct qmp_m
 void request_free(struct router *rt, struct request *q);
 /* May one more in-band (or OOB) command go to QEMU? */
 bool request_has_room(const struct router *rt, bool oob);
+/* Is there a way to send it that QEMU's limits allow? */
+bool request_fits(const struct qmp_message *m);
+/* The request that a reply with this id answers, and the client's id as QEMU prints it; or NULL. */
+struct request *request_of_reply(struct router *rt, struct span id, struct span *client_id);
 /* Queue the command for QEMU, with a descriptor or -1. */
 void request_send(struct router *rt, struct request *q, const struct qmp_message *m, int fd);
 
@@ -59,9 +63,13 @@ void qemu_lost(struct router *rt);
 bool names_note(struct router *rt, struct request *q, const struct qmp_message *m,
 		struct qmp_error *e) __attribute__((warn_unused_result));
 void names_settle(struct router *rt, const struct request *q, bool succeeded);
+/* QEMU has refused a command that carried a descriptor, and may still hold it for whoever comes
+ * next: take it out of there before anybody does. */
+void names_collect_stray(struct router *rt);
 /* A client has left: its names are closed when QEMU has room. */
 void names_abandon(struct router *rt, uint32_t slot, uint32_t generation);
-/* Send the next closefd that is due; false when there is none, or no room. */
+/* Send the next getfd or closefd of qmend's own that is due; false when there is none, or no room.
+ */
 bool names_work(struct router *rt);
 void names_clear(struct router *rt);
 

@@ -14,7 +14,6 @@
 
 #include "io/log.h"
 #include "mux/parts.h"
-#include "qmp/id.h"
 #include "qmp/session.h"
 
 enum { REPLY_EXTRA = 64 };
@@ -82,12 +81,9 @@ static void deliver(struct router *rt, const struct request *q, const struct qmp
 
 static void reply(struct router *rt, const struct qmp_message *m)
 {
-	uint64_t number;
 	struct span client_id;
-	struct request *q = NULL;
+	struct request *q = request_of_reply(rt, m->id, &client_id);
 
-	if (m->id.p != NULL && qmp_id_split(m->id, &number, &client_id))
-		q = request_find(rt, number);
 	if (q == NULL) {
 		if (router_qemu(rt)->state == QEMU_NEGOTIATING && m->kind == QMP_MESSAGE_ERROR)
 			REGION_SET(rt->region, router_qemu(rt)->dialect,
@@ -106,6 +102,8 @@ static void reply(struct router *rt, const struct qmp_message *m)
 	else
 		deliver(rt, q, m, client_id);
 	request_free(rt, q);
+	if (q->with_fd && m->kind == QMP_MESSAGE_ERROR)
+		names_collect_stray(rt);
 	slots_add(&rt->pending, q->client);
 	slots_add(&rt->unread, q->client);
 }
@@ -190,16 +188,14 @@ static void note_progress(struct router *rt, uint64_t keep)
 }
 
 /* The number of the request that this reply answers, if others wait for it too. */
-static uint64_t shared_number(const struct router *rt, const struct qmp_message *m)
+static uint64_t shared_number(struct router *rt, const struct qmp_message *m)
 {
-	uint64_t number;
 	struct span client_id;
-	const struct request *q;
+	const struct request *q = NULL;
 
-	if (!rt->coalesce || m->id.p == NULL || !qmp_id_split(m->id, &number, &client_id))
-		return 0;
-	q = request_find(rt, number);
-	return q != NULL && q->shared ? number : 0;
+	if (rt->coalesce)
+		q = request_of_reply(rt, m->id, &client_id);
+	return q != NULL && q->shared ? q->number : 0;
 }
 
 static void got_message(struct router *rt)

@@ -87,11 +87,14 @@ struct request {
 	uint32_t client; /* ROUTER_QEMU_SLOT: qmend itself asked */
 	uint32_t generation;
 	uint8_t oob;
-	uint8_t with_fd;
+	uint8_t takes_fd; /* a command that takes a descriptor: one at a time */
+	uint8_t with_fd;  /* and it carries one */
+	uint8_t bare;	  /* its id at QEMU is the number alone */
 	uint8_t cached;	  /* 1 + number of the cached answer that this one becomes, 0: none */
 	uint8_t shared;	  /* identical queries may wait for this one */
 	uint32_t fd_name; /* that it makes or closes, REGION_NONE: none */
 	uint32_t tag;	  /* of the sink */
+	struct queue id;  /* the client's id, when it stayed here: see request_send() */
 	char name[QMP_NAME_MAX];
 };
 
@@ -101,6 +104,7 @@ enum fd_name_state {
 	FD_NAME_HELD,	   /* QEMU holds a descriptor of this name */
 	FD_NAME_ABANDONED, /* its owner has left: closefd is due */
 	FD_NAME_CLOSING,   /* closefd is on its way */
+	FD_NAME_STRAY,	   /* QEMU refused the command: the descriptor lies there, getfd is due */
 };
 
 struct fd_name {

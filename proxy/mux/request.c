@@ -5,10 +5,16 @@
  * client may be gone when QEMU answers. Used by the other parts of the router.
  */
 #define _GNU_SOURCE
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mux/parts.h"
+#include "qmp/id.h"
+
+/* What wrapping an id adds at most: "id":[NUMBER, and so on. */
+enum { ADDED_BYTES = 48, WRAPPED_TOKENS = 7 };
 
 static struct request *at(const struct router *rt, uint32_t i)
 {
@@ -66,6 +72,7 @@ struct request *request_new(struct router *rt, uint32_t slot, const struct qmp_m
 		.oob = m->kind == QMP_MESSAGE_OOB,
 		.fd_name = REGION_NONE,
 	};
+	queue_init(&q->id);
 	snprintf(q->name, sizeof(q->name), "%s", m->name);
 	REGION_SET(rt->region, k->next_number, k->next_number + 1);
 	count(rt, q, 1);
@@ -82,7 +89,9 @@ void request_free(struct router *rt, struct request *q)
 	struct qemu *k = router_qemu(rt);
 
 	count(rt, q, -1);
-	if (q->with_fd)
+	if (queue_length(&q->id) > 0)
+		queue_clear(rt->region, &q->id);
+	if (q->takes_fd)
 		REGION_SET(rt->region, k->fd_in_flight, 0);
 	if (q->oob) {
 		slots_each(&rt->stalled, i)
@@ -90,6 +99,44 @@ void request_free(struct router *rt, struct request *q)
 		slots_clear(&rt->stalled);
 	}
 	REGION_SET(rt->region, q->number, 0);
+}
+
+/* Would QEMU take @text with @tokens more in it? A shorter text is never near its limits. */
+static bool has_margin(struct span text, uint32_t tokens)
+{
+	struct qmp_framer f = { 0 };
+	size_t used;
+
+	if (text.len < QMP_MAX_TOKENS - ADDED_BYTES)
+		return true;
+	if (qmp_framer_feed(&f, span_cut(text, 0, text.len - 1), &used) != QMP_FRAMER_NEED_MORE)
+		return false;
+	return f.tokens + 1 + tokens <= QMP_MAX_TOKENS && f.bytes + ADDED_BYTES <= QMP_MAX_BYTES;
+}
+
+bool request_fits(const struct qmp_message *m)
+{
+	return has_margin(m->text, m->id.p == NULL ? 4 : 0);
+}
+
+/* A command so near QEMU's limits that its id cannot be wrapped: the number takes the place of the
+ * id, which waits here, printed as QEMU would print it. */
+static void send_bare_number(struct router *rt, struct request *q, const struct qmp_message *m)
+{
+	char number[ADDED_BYTES];
+	size_t cut = m->id.p == NULL ? 1 : (size_t)(m->id.p - m->text.p);
+
+	if (m->id.p != NULL) {
+		qmp_buffer_clear(&rt->answer);
+		if (!qmp_print_value(&rt->answer, m->id) ||
+		    !queue_append(rt->region, &q->id, qmp_buffer_span(&rt->answer)))
+			abort(); /* room was made; the value is smaller than the text allows */
+	}
+	snprintf(number, sizeof(number), m->id.p == NULL ? "\"id\":%" PRIu64 "," : "%" PRIu64,
+		 q->number);
+	client_append(rt, ROUTER_QEMU_SLOT, span_cut(m->text, 0, cut));
+	client_append(rt, ROUTER_QEMU_SLOT, span_of(number));
+	client_append(rt, ROUTER_QEMU_SLOT, span_cut(m->text, cut + m->id.len, m->text.len));
 }
 
 void request_send(struct router *rt, struct request *q, const struct qmp_message *m, int fd)
@@ -101,9 +148,43 @@ void request_send(struct router *rt, struct request *q, const struct qmp_message
 		REGION_SET(rt->region, c->out_fd_at, c->out.head);
 		REGION_SET(rt->region, c->out_fd, fd);
 		REGION_SET(rt->region, q->with_fd, 1);
+	}
+	/* Also without one: in QEMU it would take that of the next command. */
+	if (access_takes_fd(m->name)) {
+		REGION_SET(rt->region, q->takes_fd, 1);
 		REGION_SET(rt->region, router_qemu(rt)->fd_in_flight, 1);
+	}
+	if (m->depth >= QMP_MAX_DEPTH || !has_margin(m->text, WRAPPED_TOKENS)) {
+		REGION_SET(rt->region, q->bare, 1);
+		send_bare_number(rt, q, m);
+		return;
 	}
 	qmp_splice_command(&s, m, q->number);
 	for (unsigned i = 0; i < s.count; i++)
 		client_append(rt, ROUTER_QEMU_SLOT, s.piece[i]);
+}
+
+struct request *request_of_reply(struct router *rt, struct span id, struct span *client_id)
+{
+	struct request *q;
+	uint64_t number = 0;
+
+	if (id.p == NULL)
+		return NULL;
+	if (qmp_id_split(id, &number, client_id)) {
+		q = request_find(rt, number);
+		return q != NULL && !q->bare ? q : NULL;
+	}
+	for (size_t i = 0; i < id.len && id.len < 20; i++) {
+		if (id.p[i] < '0' || id.p[i] > '9')
+			return NULL;
+		number = number * 10 + (uint64_t)(id.p[i] - '0');
+	}
+	q = request_find(rt, number);
+	if (q == NULL || !q->bare)
+		return NULL;
+	*client_id = (struct span){ 0 };
+	if (queue_length(&q->id) > 0)
+		*client_id = queue_gather(rt->region, &q->id, q->id.tail, q->id.head, &rt->text);
+	return q;
 }

@@ -206,7 +206,7 @@ void router_add_qemu(struct router *rt, int fd, uint32_t pid)
 	k->offers_oob = 0;
 	k->pid = pid;
 	k->session++;
-	k->framer = (struct qmp_framer){ 0 };
+	k->framer = (struct qmp_framer){ .flags = QMP_FRAMER_FROM_QEMU };
 	region_commit(rt->region);
 	rt->framers[ROUTER_QEMU_SLOT] = k->framer;
 	slots_add(&rt->changed, ROUTER_QEMU_SLOT);
@@ -305,8 +305,11 @@ static void receive(struct router *rt, uint32_t slot)
 	switch (conn_receive(&rt->links[slot])) {
 	case CONN_PARTLY:
 		break;
-	case CONN_BLOCKED:
 	case CONN_ENDED:
+		conn_note_hangup(&rt->links[slot]);
+		slots_remove(&rt->readable, slot);
+		break;
+	case CONN_BLOCKED:
 		slots_remove(&rt->readable, slot);
 		break;
 	case CONN_STARVED:
@@ -331,6 +334,9 @@ static void send_queued(struct router *rt, uint32_t slot)
 	if (result == CONN_ENDED && slot != ROUTER_QEMU_SLOT) {
 		queue_clear(rt->region, &c->out);
 		region_commit(rt->region);
+		/* What it may have said last is read; if that must wait, it is not (as in QEMU). */
+		if (c->in_ended || router_client(rt, slot)->pending_count == ROUTER_PENDING)
+			client_close(rt, slot, "gone");
 	} else if (slot != ROUTER_QEMU_SLOT && queue_length(&c->out) > rt->queue_limit) {
 		client_close(rt, slot, "does not read what it is sent");
 	}
@@ -408,6 +414,9 @@ bool router_work(struct router *rt, uint64_t now)
 		receive(rt, ROUTER_QEMU_SLOT);
 	if (slots_has(&rt->unread, ROUTER_QEMU_SLOT))
 		qemu_scan(rt);
+	slots_each(&rt->unsent, i)
+		if (i != ROUTER_QEMU_SLOT)
+			send_queued(rt, i);
 	slots_each(&rt->readable, i)
 		if (i != ROUTER_QEMU_SLOT)
 			receive(rt, i);

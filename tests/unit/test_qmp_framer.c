@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "qmp/id.h"
 #include "qmp/message.h"
 #include "unit/qmp_fixture.h"
 
@@ -167,6 +168,29 @@ START_TEST(says_what_must_be_kept)
 		reading_feed(&r, span_of(cases[i].stream));
 		ck_assert_uint_eq(r.framer.begin, cases[i].begin);
 	}
+}
+END_TEST
+
+/* QEMU prints an id of -1e999 as -inf, which it would not read. */
+START_TEST(infinity_from_qemu)
+{
+	const struct span reply = SPAN("{\"return\": {}, \"id\": [1, [-inf, inf, -nan]]}");
+	struct qmp_framer f = { .flags = QMP_FRAMER_FROM_QEMU }, client = { 0 };
+	struct qmp_message m;
+	struct span client_id;
+	struct qmp_error e;
+	uint64_t number;
+	size_t used;
+
+	ck_assert_int_eq(qmp_framer_feed(&client, reply, &used), QMP_FRAMER_BAD);
+	ck_assert_int_eq(qmp_framer_feed(&f, reply, &used), QMP_FRAMER_GOT);
+	ck_assert_uint_eq(f.end, reply.len);
+	ck_assert(qmp_reply_parse(reply, &m, &e));
+	ck_assert(qmp_id_split(m.id, &number, &client_id));
+	assert_span(client_id, "[-inf, inf, -nan]");
+	ck_assert(qmp_reply_parse(SPAN("{\"return\": {}, \"id\": [1, -inf]}"), &m, &e));
+	ck_assert(qmp_id_split(m.id, &number, &client_id));
+	assert_span(client_id, "-inf");
 }
 END_TEST
 
@@ -349,6 +373,7 @@ int main(void)
 	tcase_add_loop_test(c, every_split_in_two, 0, STREAMS);
 	tcase_add_test(c, random_splits);
 	tcase_add_test(c, says_what_must_be_kept);
+	tcase_add_test(c, infinity_from_qemu);
 	tcase_add_loop_test(c, deep_nesting, 0, sizeof(nestings) / sizeof(nestings[0]));
 	tcase_add_test(c, muted_texts_need_not_be_kept);
 	tcase_add_test(c, as_many_tokens_as_may_be);

@@ -395,6 +395,19 @@ START_TEST(members_and_elements)
 }
 END_TEST
 
+START_TEST(first_keys)
+{
+	char out[4];
+
+	ck_assert(qmp_first_key(SPAN(" { 'a\\u0062' : [1], \"c\": 2}"), out, sizeof(out)));
+	ck_assert_str_eq(out, "ab");
+	ck_assert(!qmp_first_key(SPAN("{\"abcd\": 1}"), out, sizeof(out)));
+	ck_assert(!qmp_first_key(SPAN("{}"), out, sizeof(out)));
+	ck_assert(!qmp_first_key(SPAN("[1]"), out, sizeof(out)));
+	ck_assert(!qmp_first_key((struct span){ NULL, 0 }, out, sizeof(out)));
+}
+END_TEST
+
 START_TEST(strings)
 {
 	char out[8];
@@ -437,6 +450,7 @@ int main(void)
 	tcase_add_test(c, texts_that_qemu_does_not_send);
 	tcase_add_test(c, texts_cut_anywhere);
 	tcase_add_test(c, members_and_elements);
+	tcase_add_test(c, first_keys);
 	tcase_add_test(c, strings);
 	return run_tap(s);
 }

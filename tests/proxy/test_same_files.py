@@ -8,6 +8,7 @@ once), it alone is asked.
 """
 
 import os
+import time
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -35,7 +36,13 @@ class Files:
 
     def held(self):
         """How often QEMU holds each file, once nothing changes any more."""
-        return {os.path.basename(f.path): self.talk.side.qemu.holds(f.path) for f in self.made}
+        def look():
+            return {os.path.basename(f.path): self.talk.side.qemu.holds(f.path) for f in self.made}
+        before, now = None, look()
+        while before != now:  # qmend's own closefd may still be on its way
+            time.sleep(0.3)
+            before, now = now, look()
+        return now
 
 
 def dialogue(name, oob=False, **machine):
@@ -278,8 +285,11 @@ def status(talk):
 # ---- qmend alone
 
 def client_and_side():
+    """A client alone, whatever the harness had connected before."""
     side = same.Side(True)
-    return Client(side.path, negotiate=True), side
+    client = Client(side.path, negotiate=True)
+    wait_until(lambda: len(client.value("x-qmend-status")["clients"]) == 1, "one client")
+    return client, side
 
 
 @case("a descriptor on a command that takes none is closed, the next getfd has none")

@@ -8,8 +8,8 @@ once), it alone is asked.
 """
 
 import os
-import time
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position

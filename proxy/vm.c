@@ -48,7 +48,7 @@ struct vm {
 	struct router router;
 	struct recovery recovery;
 	struct dial dial;
-	struct link_io *links; /* by slot */
+	struct link_io *links; /* by slot; made when the slot is first used */
 	struct vm_listener *listeners;
 	size_t listener_count; /* of those that listen */
 	bool paused;	       /* they rest: there is no room, or accepting failed */
@@ -77,21 +77,35 @@ static void on_accepted(struct listener *l, int fd, void *owner)
 		log_warning("vm=%s event=client-refused reason=limit", vm->policy->vm);
 }
 
-/* Watch each socket for what can be done with it now. */
-static void watch_connections(struct vm *vm)
+static void watch_connection(struct vm *vm, uint32_t slot, int interest)
+{
+	struct link_io *l = &vm->links[slot];
+
+	if (l->vm == NULL) {
+		l->vm = vm;
+		l->slot = slot;
+		loop_io_init(&l->io, on_connection, l);
+	}
+	if (interest < 0)
+		loop_io_stop(vm->loop, &l->io);
+	else
+		loop_io_set(vm->loop, &l->io, vm->router.links[slot].conn->fd, interest);
+}
+
+/* Watch each socket for what can be done with it now. While there is more to do at once, only those
+ * that are closed matter. */
+static void watch_connections(struct vm *vm, bool more)
 {
 	struct router *rt = &vm->router;
 
 	slots_each(&rt->changed, slot) {
 		int interest = router_interest(rt, slot);
 
-		if (interest < 0)
-			loop_io_stop(vm->loop, &vm->links[slot].io);
-		else
-			loop_io_set(vm->loop, &vm->links[slot].io, rt->links[slot].conn->fd,
-				    interest);
+		if (interest >= 0 && more)
+			continue;
+		slots_remove(&rt->changed, slot);
+		watch_connection(vm, slot, interest);
 	}
-	slots_clear(&rt->changed);
 }
 
 /* No connection is accepted that could not be served. */
@@ -154,10 +168,10 @@ static bool vm_work(void *owner)
 	if (recovery_has_news(&vm->recovery))
 		router_ready(&vm->router, ROUTER_QEMU_SLOT, true, false);
 	more = router_work(&vm->router, now);
-	watch_connections(vm);
+	watch_connections(vm, true);
 	more |= recovery_work(&vm->recovery, now);
 	look_after_qemu(vm, now);
-	watch_connections(vm);
+	watch_connections(vm, more);
 	watch_listeners(vm);
 	return more;
 }
@@ -219,10 +233,6 @@ static void wire(struct vm *vm)
 	vm->router.keep_fd_names = p->keep_fd_names;
 	vm->router.coalesce = p->coalesce;
 	router_init(&vm->router, vm->region, p->vm);
-	for (uint32_t i = 0; i < vm->router.slots; i++) {
-		vm->links[i] = (struct link_io){ .vm = vm, .slot = i };
-		loop_io_init(&vm->links[i].io, on_connection, &vm->links[i]);
-	}
 	vm->recovery = (struct recovery){
 		.region = vm->region,
 		.router = &vm->router,
@@ -275,6 +285,8 @@ void vm_free(struct vm *vm)
 		dial_stop(&vm->dial);
 		recovery_release(&vm->recovery);
 		for (uint32_t i = 0; i < vm->router.slots; i++) {
+			if (vm->links[i].vm == NULL)
+				continue;
 			loop_io_stop(vm->loop, &vm->links[i].io);
 			if (vm->router.links[i].conn->state != CONN_FREE)
 				conn_close(&vm->router.links[i]);

@@ -49,6 +49,22 @@ void qmp_splice_command(struct qmp_splice *s, const struct qmp_message *m, uint6
 	add_piece(s, between(m, m->id.p + m->id.len, text_end));
 }
 
+void qmp_splice_bare(struct qmp_splice *s, const struct qmp_message *m, uint64_t number)
+{
+	const char *text_end = m->text.p + m->text.len;
+	const char *cut = m->id.p;
+
+	s->count = 0;
+	snprintf(s->scratch, sizeof(s->scratch), "%" PRIu64, number);
+	if (cut == NULL) {
+		cut = m->text.p + qmp_token_next(m->text, 0).end;
+		snprintf(s->scratch, sizeof(s->scratch), "\"id\":%" PRIu64 ",", number);
+	}
+	add_piece(s, between(m, m->text.p, cut));
+	add_piece(s, span_of(s->scratch));
+	add_piece(s, between(m, cut + m->id.len, text_end));
+}
+
 void qmp_splice_reply(struct qmp_splice *s, const struct qmp_message *m, struct span client_id)
 {
 	struct span cut = client_id.p != NULL ? m->id : m->id_member;

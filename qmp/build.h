@@ -17,8 +17,10 @@ struct qmp_splice {
 	char scratch[48]; /* what qmend adds; pieces may point here: never copy a splice */
 };
 
-/* A client's command on its way to QEMU: its id wrapped, see qmp/id.h. */
+/* A client's command on its way to QEMU: its id wrapped, or the bare number in its place; see
+ * qmp/id.h. */
 void qmp_splice_command(struct qmp_splice *s, const struct qmp_message *m, uint64_t number);
+void qmp_splice_bare(struct qmp_splice *s, const struct qmp_message *m, uint64_t number);
 
 /* QEMU's reply on its way to the client that asked: id unwrapped, or taken out. Ends with the
  * line end that QEMU sent or, when the text has none, CR LF. */

@@ -7,6 +7,8 @@
 
 #include "qmp/token.h"
 
+enum { PLAIN_DIGITS = 18 }; /* so many always fit into an int64_t */
+
 /* Decimal digits without a sign, at most UINT64_MAX. */
 static bool parse_number(struct span digits, uint64_t *number)
 {
@@ -22,6 +24,38 @@ static bool parse_number(struct span digits, uint64_t *number)
 	}
 	*number = value;
 	return digits.len > 0;
+}
+
+bool qmp_id_number(struct span id, uint64_t *number)
+{
+	return id.p != NULL && parse_number(id, number);
+}
+
+static bool is_plain_string(struct span id)
+{
+	for (size_t i = 1; i + 1 < id.len; i++)
+		if (id.p[i] < 0x20 || id.p[i] > 0x7e || id.p[i] == '\\')
+			return false;
+	return id.p[0] == '"';
+}
+
+static bool is_plain_integer(struct span id)
+{
+	size_t i = id.p[0] == '-';
+
+	if (id.len - i > PLAIN_DIGITS || (id.p[i] == '0' && id.len > 1))
+		return false;
+	for (; i < id.len; i++)
+		if (id.p[i] < '0' || id.p[i] > '9')
+			return false;
+	return true;
+}
+
+bool qmp_id_is_plain(struct span id)
+{
+	if (id.p[0] == '"' || id.p[0] == '\'')
+		return is_plain_string(id);
+	return (id.p[0] == '-' || (id.p[0] >= '0' && id.p[0] <= '9')) && is_plain_integer(id);
 }
 
 bool qmp_id_split(struct span id, uint64_t *number, struct span *client_id)

@@ -10,12 +10,20 @@
 #include "qmp/span.h"
 
 /*
- * qmend's request ids. A client's id X travels to QEMU as [n, X] and no id as [n]: QEMU itself then
- * prints X as this version prints it (facts/qmp.md, section 1), and qmend cuts its part out.
+ * qmend's request ids. QEMU reads commands byte by byte, so what is added to them is short: a plain
+ * id stays here and its request number n travels in its place. Any other id X travels as [n, X]:
+ * QEMU itself then prints X as this version prints it, and qmend cuts its part out of the reply.
  */
 
-/* The request number in the id of a reply, and the client's id as QEMU printed it (p == NULL: the
- * client gave none). False when @id is not of this form: nobody here asked. */
+/* Is @id (a checked value, as written) of the kind that every QEMU prints as it was written: a
+ * string of printable ASCII without escapes, or an integer of at most 18 digits? */
+bool qmp_id_is_plain(struct span id);
+
+/* The bare request number that is the id of a reply. */
+bool qmp_id_number(struct span id, uint64_t *number) __attribute__((warn_unused_result));
+
+/* The request number in the wrapped id of a reply, and the client's id as QEMU printed it (p ==
+ * NULL: the client gave none). False when @id is not of this form: nobody here asked. */
 bool qmp_id_split(struct span id, uint64_t *number, struct span *client_id)
 	__attribute__((warn_unused_result));
 

@@ -502,6 +502,7 @@ void client_close(struct router *rt, uint32_t slot, const char *why)
 	names_abandon(rt, slot, router_conn(rt, slot)->generation);
 	REGION_SET(rt->region, k->pending_count, 0);
 	conn_close(&rt->links[slot]);
+	slots_remove(&rt->present, slot);
 	slots_remove(&rt->readable, slot);
 	slots_remove(&rt->unread, slot);
 	slots_remove(&rt->pending, slot);

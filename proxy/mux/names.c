@@ -22,6 +22,8 @@ static struct fd_name *at(const struct router *rt, uint32_t i)
 
 static void set_state(struct router *rt, struct fd_name *n, enum fd_name_state state)
 {
+	if (state == FD_NAME_ABANDONED)
+		rt->names_due = true;
 	REGION_SET(rt->region, n->state, (uint8_t)state);
 }
 
@@ -132,6 +134,7 @@ void names_collect_stray(struct router *rt)
 		return;
 	region_edit(rt->region, at(rt, i), sizeof(*at(rt, i)));
 	*at(rt, i) = (struct fd_name){ .state = FD_NAME_STRAY, .name = "qmend-stray" };
+	rt->names_due = true;
 	REGION_SET(rt->region, router_qemu(rt)->fd_in_flight, 1);
 }
 
@@ -156,7 +159,7 @@ static void send_own(struct router *rt, uint32_t i, const char *command, enum fd
 
 bool names_work(struct router *rt)
 {
-	if (router_qemu(rt)->state != QEMU_READY || !request_has_room(rt, false))
+	if (!rt->names_due || router_qemu(rt)->state != QEMU_READY || !request_has_room(rt, false))
 		return false;
 	for (uint32_t i = 0; i < ROUTER_FD_NAMES; i++) {
 		enum fd_name_state state = (enum fd_name_state)at(rt, i)->state;
@@ -170,6 +173,7 @@ bool names_work(struct router *rt)
 			send_own(rt, i, "getfd", FD_NAME_ASKED);
 		return true;
 	}
+	rt->names_due = false;
 	return false;
 }
 

@@ -9,7 +9,7 @@
 
 static inline struct conn *router_conn(const struct router *rt, uint32_t slot)
 {
-	return rt->links[slot].conn;
+	return (struct conn *)region_at(rt->region, SECTION_CONN, slot);
 }
 
 struct client *router_client(const struct router *rt, uint32_t slot);

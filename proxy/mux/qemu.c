@@ -112,7 +112,7 @@ static void reply(struct router *rt, const struct qmp_message *m)
  * error is not shared: they ask themselves. */
 static void share(struct router *rt, uint64_t number, const struct qmp_message *m)
 {
-	for (uint32_t i = 1; i < rt->slots; i++) {
+	slots_each(&rt->present, i) {
 		struct client *c = router_client(rt, i);
 
 		if (router_conn(rt, i)->state != CONN_OPEN || c->pending_count == 0 ||
@@ -132,7 +132,7 @@ static void event(struct router *rt, const struct qmp_message *m)
 {
 	if (rt->sink.event != NULL && rt->sink.event(rt->sink.owner, m) != ROUTER_PASS)
 		return;
-	for (uint32_t i = 1; i < rt->slots; i++) {
+	slots_each(&rt->present, i) {
 		if (router_conn(rt, i)->state != CONN_OPEN || !router_client(rt, i)->negotiated)
 			continue;
 		client_append(rt, i, m->text);
@@ -144,7 +144,7 @@ static uint32_t negotiated_clients(const struct router *rt)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 1; i < rt->slots; i++)
+	slots_each(&rt->present, i)
 		if (router_conn(rt, i)->state == CONN_OPEN && router_client(rt, i)->negotiated)
 			n++;
 	return n;
@@ -223,7 +223,7 @@ static void got_message(struct router *rt)
 	note_progress(rt, f->end);
 	region_commit(rt->region);
 	if (!was_ready && router_qemu(rt)->state == QEMU_READY)
-		for (uint32_t i = 1; i < rt->slots; i++)
+		slots_each(&rt->present, i)
 			if (router_conn(rt, i)->state == CONN_OPEN)
 				client_greet(rt, i);
 }
@@ -275,7 +275,7 @@ void qemu_lost(struct router *rt)
 	names_clear(rt);
 	cache_clear(rt);
 	queue_clear(rt->region, &k->greeting);
-	for (uint32_t i = 1; i < rt->slots; i++)
+	slots_each(&rt->present, i)
 		if (router_conn(rt, i)->state == CONN_OPEN && router_client(rt, i)->greeted)
 			client_drain(rt, i);
 	region_commit(rt->region);

@@ -26,6 +26,8 @@ enum {
 	ROUTER_OOB_MAX = 8,
 	ROUTER_REQUESTS = 32,
 	ROUTER_PENDING = 8, /* commands of one client that wait here, as in QEMU's own queue */
+	ROUTER_ID_MAX = 64,
+	ROUTER_COMMAND_MAX = 48, /* bytes kept of the name of a command */
 	ROUTER_FD_NAMES = 64,
 	ROUTER_FD_NAME_MAX = 120,
 	ROUTER_CACHED = 16,
@@ -87,15 +89,17 @@ struct request {
 	uint32_t client; /* ROUTER_QEMU_SLOT: qmend itself asked */
 	uint32_t generation;
 	uint8_t oob;
-	uint8_t takes_fd; /* a command that takes a descriptor: one at a time */
-	uint8_t with_fd;  /* and it carries one */
-	uint8_t bare;	  /* its id at QEMU is the number alone */
-	uint8_t cached;	  /* 1 + number of the cached answer that this one becomes, 0: none */
-	uint8_t shared;	  /* identical queries may wait for this one */
-	uint32_t fd_name; /* that it makes or closes, REGION_NONE: none */
-	uint32_t tag;	  /* of the sink */
-	struct queue id;  /* the client's id, when it stayed here: see request_send() */
-	char name[QMP_NAME_MAX];
+	uint8_t takes_fd;   /* a command that takes a descriptor: one at a time */
+	uint8_t with_fd;    /* and it carries one */
+	uint8_t bare;	    /* its id at QEMU is the number alone */
+	uint8_t cached;	    /* 1 + number of the cached answer that this one becomes, 0: none */
+	uint8_t shared;	    /* identical queries may wait for this one */
+	uint32_t fd_name;   /* that it makes or closes, REGION_NONE: none */
+	uint32_t tag;	    /* of the sink */
+	uint32_t id_length; /* of id_text, 0: the id is not there */
+	char id_text[ROUTER_ID_MAX]; /* the client's id, when it stayed here: see request_send() */
+	struct queue id;	     /* the same when it is too long */
+	char name[ROUTER_COMMAND_MAX];
 };
 
 enum fd_name_state {

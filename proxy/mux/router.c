@@ -68,27 +68,30 @@ static void set_up(struct router *rt)
 	queue_init(&k->greeting);
 	for (uint32_t i = 0; i < ROUTER_CACHED; i++)
 		queue_init(region_at(rt->region, SECTION_CACHE, i));
-	for (uint32_t i = 0; i < rt->slots; i++) {
-		struct conn *c = region_at(rt->region, SECTION_CONN, i);
+}
 
-		c->fd = -1;
-		c->out_fd = -1;
-		queue_init(&c->in);
-		queue_init(&c->out);
-	}
+/* Tables by slot are filled when the slot is used: a VM with few clients touches little memory. */
+static struct conn_link *link_up(struct router *rt, uint32_t slot)
+{
+	rt->links[slot].region = rt->region;
+	rt->links[slot].conn = router_conn(rt, slot);
+	return &rt->links[slot];
 }
 
 static void take_over(struct router *rt)
 {
+	rt->names_due = true;
 	rt->framers[ROUTER_QEMU_SLOT] = router_qemu(rt)->framer;
 	for (uint32_t i = 0; i < rt->slots; i++) {
 		if (router_conn(rt, i)->state == CONN_FREE)
 			continue;
-		conn_restore(&rt->links[i]);
+		conn_restore(link_up(rt, i));
 		if (router_conn(rt, i)->state == CONN_FREE)
 			continue;
-		if (i != ROUTER_QEMU_SLOT)
+		if (i != ROUTER_QEMU_SLOT) {
+			slots_add(&rt->present, i);
 			rt->framers[i] = router_client(rt, i)->framer;
+		}
 		slots_add(&rt->readable, i);
 		slots_add(&rt->unread, i);
 		slots_add(&rt->pending, i);
@@ -110,10 +113,7 @@ void router_init(struct router *rt, struct region *region, const char *vm)
 	rt->framers = calloc(rt->slots, sizeof(*rt->framers));
 	if (rt->links == NULL || rt->framers == NULL)
 		abort();
-	for (uint32_t i = 0; i < rt->slots; i++) {
-		rt->links[i].region = region;
-		rt->links[i].conn = region_at(region, SECTION_CONN, i);
-	}
+	slots_init(&rt->present, rt->slots);
 	slots_init(&rt->readable, rt->slots);
 	slots_init(&rt->unread, rt->slots);
 	slots_init(&rt->pending, rt->slots);
@@ -135,6 +135,7 @@ void router_release(struct router *rt)
 {
 	free(rt->links);
 	free(rt->framers);
+	slots_release(&rt->present);
 	slots_release(&rt->readable);
 	slots_release(&rt->unread);
 	slots_release(&rt->pending);
@@ -151,7 +152,7 @@ void router_release(struct router *rt)
 bool router_pick_free_slot(const struct router *rt, uint32_t *slot)
 {
 	for (*slot = ROUTER_QEMU_SLOT + 1; *slot < rt->slots; (*slot)++)
-		if (router_conn(rt, *slot)->state == CONN_FREE)
+		if (!slots_has(&rt->present, *slot))
 			return true;
 	return false;
 }
@@ -175,7 +176,7 @@ bool router_add_client(struct router *rt, int fd, uint32_t listener, bool read_o
 	}
 	sock_peer(fd, &peer);
 	c = router_client(rt, slot);
-	conn_open(&rt->links[slot], fd, true);
+	conn_open(link_up(rt, slot), fd, true);
 	region_edit(rt->region, c, sizeof(*c));
 	*c = (struct client){
 		.read_only = read_only,
@@ -186,6 +187,7 @@ bool router_add_client(struct router *rt, int fd, uint32_t listener, bool read_o
 	};
 	region_commit(rt->region);
 	rt->framers[slot] = c->framer;
+	slots_add(&rt->present, slot);
 	slots_add(&rt->changed, slot);
 	slots_add(&rt->readable, slot);
 	log_info("vm=%s event=client client=%" PRIu32 " pid=%d uid=%u", rt->vm, slot, (int)peer.pid,
@@ -199,7 +201,7 @@ void router_add_qemu(struct router *rt, int fd, uint32_t pid)
 {
 	struct qemu *k = router_qemu(rt);
 
-	conn_open(&rt->links[ROUTER_QEMU_SLOT], fd, false);
+	conn_open(link_up(rt, ROUTER_QEMU_SLOT), fd, false);
 	region_edit(rt->region, k, sizeof(*k));
 	k->state = QEMU_CONNECTED;
 	k->since = rt->now;
@@ -238,7 +240,7 @@ static void close_largest(struct router *rt)
 {
 	uint32_t worst = ROUTER_QEMU_SLOT;
 
-	for (uint32_t i = 1; i < rt->slots; i++)
+	slots_each(&rt->present, i)
 		if (queued(rt, i) > 0 &&
 		    (worst == ROUTER_QEMU_SLOT || queued(rt, i) > queued(rt, worst)))
 			worst = i;
@@ -261,7 +263,7 @@ void router_make_room(struct router *rt, uint64_t bytes_each, uint32_t copies)
 
 void router_broadcast(struct router *rt, const struct queue *messages)
 {
-	for (uint32_t i = 1; i < rt->slots; i++) {
+	slots_each(&rt->present, i) {
 		struct conn *c = router_conn(rt, i);
 
 		if (c->state != CONN_OPEN || !router_client(rt, i)->negotiated || c->out_broken)

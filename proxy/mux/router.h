@@ -46,8 +46,10 @@ struct router {
 	bool keep_fd_names;
 	bool coalesce;
 	struct router_sink sink;
-	struct conn_link *links;    /* by slot */
+	struct conn_link *links;    /* by slot; of use while the slot is */
 	struct qmp_framer *framers; /* by slot: ahead of those in the region */
+	struct slots present;	    /* clients, also those that are being drained */
+	bool names_due;		    /* names_work() may have something to do */
 	struct slots readable;	    /* sockets that have something */
 	struct slots unread;	    /* bytes lie in `in` that no framer has seen */
 	struct slots pending;	    /* clients whose turn should be tried */

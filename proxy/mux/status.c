@@ -60,7 +60,7 @@ void status_print(struct router *rt, struct qmp_buffer *out)
 			  (uint64_t)used * REGION_CHUNK,
 			  (uint64_t)(used + region_chunks_free(rt->region)) * REGION_CHUNK);
 	qmp_buffer_printf(out, ", \"clients\": [");
-	for (uint32_t i = 1; i < rt->slots; i++) {
+	slots_each(&rt->present, i) {
 		if (router_conn(rt, i)->state != CONN_OPEN)
 			continue;
 		qmp_buffer_printf(out, "%s", separator);

@@ -185,11 +185,13 @@ static void connect_actor(struct scene *s, int actor)
 	settle(s);
 }
 
-/* Behind the bracket that closes the one at @at. */
-static const char *behind_bracket(const char *at)
+/* Behind the id at @at: a number, or an array. */
+static const char *behind_id(const char *at)
 {
 	int depth = 0;
 
+	if (*at != '[')
+		return at + strspn(at, "0123456789");
 	do {
 		depth += *at == '[';
 		depth -= *at == ']';
@@ -207,9 +209,9 @@ static void reply_to_all(struct scene *s, const char *body)
 	char *at;
 
 	q->bytes[q->received] = '\0';
-	while ((at = strstr(q->bytes + q->answered, "\"id\":[")) != NULL) {
+	while ((at = strstr(q->bytes + q->answered, "\"id\":")) != NULL) {
 		const char *id = at + 5;
-		const char *end = behind_bracket(id);
+		const char *end = behind_id(id);
 
 		snprintf(reply, sizeof(reply), "{\"return\": %s, \"id\": %.*s}\r\n", body,
 			 (int)(end - id), id);

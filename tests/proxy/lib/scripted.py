@@ -327,7 +327,7 @@ class ScriptedQemu:
             return
         ident = json.dumps(command.id)
         if not command.has_id or ident in self.ids:
-            self.violations.append(f"id missing or used before: {command}")
+            self.violations.append(f"id missing or used by a command under way: {command}")
         self.ids.add(ident)
         if not command.oob:
             self.outstanding += 1
@@ -373,6 +373,7 @@ class ScriptedQemu:
         if command.answered or command.connection != self.connections:
             return
         command.answered = True
+        self.ids.discard(json.dumps(command.id))
         if not command.oob:
             self.outstanding -= 1
         if command.files:

@@ -5,15 +5,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "io/folder.h"
 #include "io/loop.h"
 
 /* Connects to a socket path as soon as somebody listens there, however long that takes, without
- * being awake for it: inotify on its folder, and a few tries after each change there. */
+ * being awake for it: a watch on its folder, and a few tries after each change of the file. */
 struct dial {
 	struct loop *loop;
 	const char *path;
-	struct loop_io io;
-	int inotify; /* -1: not dialling, or the folder cannot be watched */
+	struct folder_watch watch; /* from the first failure on, if there is a folder */
 	bool active;
 	uint64_t retry_at; /* CLOCK_BOOTTIME in ns, UINT64_MAX: when the folder changes */
 	uint64_t delay;	   /* ns until the try after the next */

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "io/folder.h"
+
 enum { ROUNDS = 16 };
 
 static const double NS = 1e9;
@@ -27,6 +29,7 @@ struct loop {
 	struct ev_timer timer;
 	struct ev_idle more; /* while active, libev polls without sleeping */
 	struct ev_periodic never;
+	struct folders *folders; /* NULL: nobody watches files */
 	struct loop_drain *drains;
 	struct loop_drain *cursor; /* next drain of a walk; kept right by loop_remove_drain() */
 	uint64_t (*clock)(void);
@@ -176,6 +179,7 @@ void loop_free(struct loop *l)
 {
 	if (l == NULL)
 		return;
+	folders_free(l->folders);
 	ev_periodic_stop(l->ev, &l->never);
 	ev_idle_stop(l->ev, &l->more);
 	ev_timer_stop(l->ev, &l->timer);
@@ -241,9 +245,9 @@ void loop_io_set(struct loop *l, struct loop_io *io, int fd, int events)
 {
 	struct ev_io *w = &io->watcher;
 	bool active = ev_is_active(w);
-	bool same_fd = active && w->fd == fd;
+	bool same_fd = w->fd == fd;
 
-	if (same_fd && (w->events & (LOOP_READ | LOOP_WRITE)) == events)
+	if (active && same_fd && (w->events & (LOOP_READ | LOOP_WRITE)) == events)
 		return;
 	ev_io_stop(l->ev, w);
 	if (events == 0)
@@ -259,6 +263,7 @@ void loop_io_set(struct loop *l, struct loop_io *io, int fd, int events)
 void loop_io_stop(struct loop *l, struct loop_io *io)
 {
 	ev_io_stop(l->ev, &io->watcher);
+	io->watcher.fd = -1; /* the next descriptor of this number is another one */
 }
 
 uint64_t loop_now(struct loop *l)
@@ -270,4 +275,9 @@ void loop_set_clock(struct loop *l, uint64_t (*clock)(void))
 {
 	l->clock = clock;
 	l->now = clock();
+}
+
+struct folders **loop_folders(struct loop *l)
+{
+	return &l->folders;
 }

@@ -9,6 +9,7 @@
 /* The event loop: the only header that includes libev. Callbacks note what happened; the work is
  * done in the drain functions, once per turn, before the loop sleeps. */
 struct loop;
+struct folders;
 
 enum { LOOP_READ = EV_READ, LOOP_WRITE = EV_WRITE };
 
@@ -45,5 +46,8 @@ void loop_io_stop(struct loop *l, struct loop_io *io);
 /* CLOCK_BOOTTIME in ns, read once per turn; tests set it. */
 uint64_t loop_now(struct loop *l);
 void loop_set_clock(struct loop *l, uint64_t (*clock)(void));
+
+/* Where io/folder.c keeps what it has for this loop, NULL at first; loop_free() frees it. */
+struct folders **loop_folders(struct loop *l);
 
 #endif

@@ -7,10 +7,10 @@
  * ever, so that a signal never meets a stranger that got its number. Opening one by number is
  * guarded by the start time before and after. A pidfd becomes readable when the process is dead,
  * ours or not; waitid() then says how, if it was a child.
- * Until it is ready a timerfd and an inotify watch are open as well: inotify says that the socket
- * or pid file has appeared, but nothing tells that listen() was called on it, so the timer looks
- * again at growing intervals. All news comes out of the loop, after everything that belongs to it
- * was closed: the owner may start the next process inside the callback.
+ * Until it is ready there are a timerfd and a watch of the socket or pid file as well: the watch
+ * says that the file has appeared, but nothing tells that listen() was called on it, so the timer
+ * looks again at growing intervals. All news comes out of the loop, after everything that belongs
+ * to it was closed: the owner may start the next process inside the callback.
  */
 #define _GNU_SOURCE 1 /* P_PIDFD */
 #include "mend/process.h"
@@ -56,7 +56,7 @@ static void close_watched(struct process *p, struct loop_io *io, int *fd)
 
 static void stop_waiting(struct process *p)
 {
-	close_watched(p, &p->inotify_io, &p->inotify);
+	folder_watch_stop(p->loop, &p->file);
 	close_watched(p, &p->timer_io, &p->timer);
 }
 
@@ -106,13 +106,13 @@ static void on_timer(void *owner, int events)
 		look(p);
 }
 
-static void on_inotify(void *owner, int events)
+static void on_file_changed(void *owner)
 {
 	struct process *p = owner;
 
-	(void)events;
-	if (!ready_read_events(p->inotify, ready_file(p->policy)))
-		return;
+	/* Its folder may have been made anew. */
+	if (!folder_watch_active(&p->file))
+		(void)folder_watch_start(p->loop, &p->file, ready_file(p->policy));
 	p->interval = SHORT_INTERVAL;
 	look(p);
 }
@@ -128,11 +128,9 @@ static bool prepare_waiting(struct process *p)
 	if (p->timer < 0)
 		return false;
 	loop_io_set(p->loop, &p->timer_io, p->timer, LOOP_READ);
-	/* Without inotify the timer alone has to do. */
+	/* Without the watch the timer alone has to do. */
 	if (file != NULL)
-		p->inotify = ready_watch(file);
-	if (p->inotify >= 0)
-		loop_io_set(p->loop, &p->inotify_io, p->inotify, LOOP_READ);
+		(void)folder_watch_start(p->loop, &p->file, file);
 	return true;
 }
 
@@ -191,11 +189,10 @@ void process_init(struct process *p, struct loop *l, const struct policy_backend
 		.news = news,
 		.owner = owner,
 		.pidfd = -1,
-		.inotify = -1,
 		.timer = -1,
 	};
 	loop_io_init(&p->pid_io, on_pidfd, p);
-	loop_io_init(&p->inotify_io, on_inotify, p);
+	folder_watch_init(&p->file, on_file_changed, p);
 	loop_io_init(&p->timer_io, on_timer, p);
 }
 

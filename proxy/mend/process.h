@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "io/folder.h"
 #include "io/loop.h"
 #include "mend/backend.h"
 #include "mend/policy.h"
@@ -25,9 +26,9 @@ struct process {
 	const struct policy_backend *policy;
 	void (*news)(struct process *p, enum process_news what, void *owner);
 	void *owner;
-	int pidfd;   /* -1: nothing is watched */
-	int inotify; /* on the folder where readiness will show, -1: nothing to wait for */
-	int timer;   /* timerfd, only until it is ready; -1: it is */
+	int pidfd;		  /* -1: nothing is watched */
+	int timer;		  /* timerfd, only until it is ready; -1: it is */
+	struct folder_watch file; /* at which readiness will show, only until it does */
 	int32_t pid;
 	bool child;		  /* ours to wait for */
 	enum backend_cause cause; /* after PROCESS_ENDED */
@@ -35,7 +36,7 @@ struct process {
 	uint64_t interval;    /* ns between two looks at its readiness */
 	uint64_t counts_from; /* a process that we did not start counts as ready from this time on,
 			       * CLOCK_BOOTTIME: its pid file may be gone. UINT64_MAX: never */
-	struct loop_io pid_io, inotify_io, timer_io;
+	struct loop_io pid_io, timer_io;
 };
 
 void process_init(struct process *p, struct loop *l, const struct policy_backend *policy,

@@ -9,10 +9,8 @@
 #include "mend/ready.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,48 +64,4 @@ bool ready_check(const struct policy_backend *b, int32_t pid)
 	if (b->ready == POLICY_READY_PIDFILE)
 		return ready_read_pidfile(file) == pid;
 	return is_socket(file) && peer_listens(pid, file);
-}
-
-bool ready_read_events(int inotify, const char *file)
-{
-	_Alignas(struct inotify_event) char buf[4096];
-	const char *slash = strrchr(file, '/');
-	const char *base = slash == NULL ? file : slash + 1;
-	bool ours = false;
-	ssize_t n;
-
-	while ((n = read(inotify, buf, sizeof(buf))) > 0) {
-		for (ssize_t at = 0; at < n;) {
-			const struct inotify_event *i = (const void *)(buf + at);
-
-			if (i->len > 0 && strcmp(i->name, base) == 0)
-				ours = true;
-			at += (ssize_t)(sizeof(*i) + i->len);
-		}
-	}
-	return ours;
-}
-
-int ready_watch(const char *file)
-{
-	const char *slash = strrchr(file, '/');
-	char folder[PATH_MAX] = ".";
-	size_t len;
-	int fd;
-
-	if (slash != NULL) {
-		len = slash == file ? 1 : (size_t)(slash - file);
-		if (len >= sizeof(folder))
-			return -1;
-		memcpy(folder, file, len);
-		folder[len] = '\0';
-	}
-	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (fd >= 0 &&
-	    inotify_add_watch(fd, folder, IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_CLOSE_WRITE) <
-		    0) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
 }

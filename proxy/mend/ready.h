@@ -14,13 +14,6 @@ bool ready_check(const struct policy_backend *b, int32_t pid);
 /* The file at which readiness will show, NULL: it is ready as soon as it runs. */
 const char *ready_file(const struct policy_backend *b);
 
-/* An inotify descriptor on the folder of @file, -1 when there can be none (too many instances, no
- * such folder). The caller's. */
-int ready_watch(const char *file);
-
-/* Read all that @inotify has; true when something happened to @file. */
-bool ready_read_events(int inotify, const char *file);
-
 /* The number in a pid file, 0: none. */
 int32_t ready_read_pidfile(const char *path);
 

@@ -141,7 +141,7 @@ void wait_ready(void)
 	ck_assert_uint_eq(ready, 1);
 	ck_assert_uint_eq(ended, 0);
 	ck_assert_int_eq(process.timer, -1);
-	ck_assert_int_eq(process.inotify, -1);
+	ck_assert(!folder_watch_active(&process.file));
 }
 
 void wait_ended(enum backend_cause cause, int detail)

@@ -142,15 +142,17 @@ END_TEST
 
 START_TEST(cycles_leak_nothing)
 {
-	unsigned before = open_descriptors();
+	unsigned before = 0;
 
 	policy.command = sleep_command;
-	policy.ready = POLICY_READY_PIDFILE; /* inotify and timer are open all the time */
+	policy.ready = POLICY_READY_PIDFILE; /* watch and timer are there all the time */
 	policy.pidfile = pid_path;
 	for (int i = 0; i < 200; i++) {
 		start();
 		process_signal(&process, SIGKILL);
 		wait_ended(BACKEND_CAUSE_KILLED, SIGKILL);
+		if (i == 0)
+			before = open_descriptors(); /* the loop keeps what watches folders */
 	}
 	for (int i = 0; i < 20; i++) {
 		policy.command = (char *[]){ "/no/such/file", NULL };

@@ -222,6 +222,7 @@ void recovery_init(struct recovery *rc)
 		if (r->set_up)
 			resume(rc, n);
 	}
+	rc->start_all = r->set_up && !r->ending; /* the last worker may not have come to it */
 	if (!r->set_up) {
 		for (uint32_t n = 0; n < RECOVERY_INCIDENTS; n++)
 			queue_init(&recovery_incident(rc, n)->held);

@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "mux/router.h"
+#include "mend/recovery.h"
 
 /* Of the instants so many, evenly spread. All of them: make it larger than there are (4000). */
 #ifndef DEATHS
@@ -47,19 +47,49 @@ struct actor {
 struct scene {
 	struct region *region;
 	struct router router;
+	struct recovery recovery;
 	struct actor actor[ACTORS];
 	size_t instants; /* that have passed */
 	size_t death;	 /* after so many; 0: never */
-	uint32_t events; /* seen by the sink */
+	uint64_t now;
 };
 
+/* A rule that needs no process: the event LOST is held until BACK comes, twice in vain: given up.
+ */
+static struct policy_match about_x[] = { { (char[]){ "id" }, (char[]){ "\"x\"" } } };
+static struct policy_trigger triggers[] = {
+	{ POLICY_ON_EVENT, { (char[]){ "LOST" }, about_x, 1 } },
+};
+static struct policy_step steps[] = {
+	{ POLICY_STEP_AWAIT, { (char[]){ "BACK" }, about_x, 1 }, 1000 },
+};
+static struct policy_rule rules[] = {
+	{ (char[]){ "lost" }, triggers, 1, POLICY_HOLD, steps, 1 },
+};
+static struct policy_backend backends[] = { {
+	.name = (char[]){ "x" },
+	.recipe = (char[]){ "x" },
+	.pidfile = (char[]){ "/nowhere/x.pid" },
+	.budget_faults = 2,
+	.budget_period = 1000000,
+	.rules = rules,
+	.rule_count = 1,
+} };
+static const struct policy policy = {
+	.vm = (char[]){ "test" },
+	.backends = backends,
+	.backend_count = 1,
+};
+
+static struct loop *loop;
 static jmp_buf dead;
 
 static void layout_of(struct region_layout *l)
 {
 	*l = (struct region_layout){ .version = 1 };
 	router_layout(CLIENTS, l);
-	l->undo_bytes = router_undo_bytes(CLIENTS);
+	recovery_layout(1, l);
+	l->undo_bytes = router_undo_bytes(CLIENTS) + 65536;
 	l->chunks = 1024;
 }
 
@@ -72,10 +102,26 @@ static void on_instant(void *owner)
 		longjmp(dead, 1);
 }
 
-static void set_limits(struct router *rt)
+/* A worker begins on the region. */
+static void begin(struct scene *s)
 {
-	rt->queue_limit = 1 << 20;
-	rt->coalesce = true;
+	s->router = (struct router){ .queue_limit = 1 << 20, .coalesce = true };
+	router_init(&s->router, s->region, "test");
+	s->recovery = (struct recovery){
+		.region = s->region,
+		.router = &s->router,
+		.loop = loop,
+		.policy = &policy,
+	};
+	recovery_init(&s->recovery);
+	region_commit(s->region);
+}
+
+static void end(struct scene *s)
+{
+	recovery_release(&s->recovery);
+	router_release(&s->router);
+	region_free(s->region);
 }
 
 /* A new worker: a copy of the memory at another address, the same sockets. */
@@ -94,14 +140,11 @@ static void take_over(struct scene *s)
 	ck_assert_ptr_ne(from, MAP_FAILED);
 	ck_assert_int_eq(write(fd, from, (size_t)st.st_size), st.st_size);
 	munmap(from, (size_t)st.st_size);
-	router_release(&s->router);
-	region_free(s->region);
+	end(s);
 	layout_of(&layout);
 	s->region = region_attach(fd, &layout, &e);
 	ck_assert_msg(s->region != NULL, "%s", e.text);
-	s->router = (struct router){ 0 };
-	set_limits(&s->router);
-	router_init(&s->router, s->region, "test");
+	begin(s);
 }
 
 static void work(struct scene *s)
@@ -113,7 +156,7 @@ static void work(struct scene *s)
 	}
 	for (uint32_t i = 0; i < s->router.slots; i++)
 		router_ready(&s->router, i, true, true);
-	while (router_work(&s->router, 1000))
+	while (router_work(&s->router, s->now) | recovery_work(&s->recovery, s->now))
 		;
 	region_set_hook(s->region, NULL, NULL);
 }
@@ -261,6 +304,31 @@ static void play_commands(struct scene *s, const char *big)
 	close(pair[1]);
 }
 
+static void say_event(struct scene *s, const char *name)
+{
+	char text[200];
+
+	snprintf(text, sizeof(text),
+		 "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 4}, \"event\": \"%s\", "
+		 "\"data\": "
+		 "{\"id\": \"x\"}}\r\n",
+		 name);
+	say(s, 0, text);
+}
+
+static void play_recovery(struct scene *s)
+{
+	say_event(s, "LOST");
+	say_event(s, "OTHER");
+	say_event(s, "BACK");
+	say_event(s, "LOST");
+	for (int i = 0; i < 3; i++) {
+		s->now += 2000;
+		settle(s);
+	}
+	say_event(s, "BACK");
+}
+
 static void play_end(struct scene *s)
 {
 	shutdown(s->actor[1].fd, SHUT_WR);
@@ -290,14 +358,14 @@ static void play(struct scene *s, size_t death)
 	layout_of(&layout);
 	s->region = region_new(&layout, &e);
 	ck_assert_msg(s->region != NULL, "%s", e.text);
-	set_limits(&s->router);
-	router_init(&s->router, s->region, "test");
+	s->now = 1000;
+	begin(s);
 	s->death = death;
 	play_handshake(s);
 	play_commands(s, big);
+	play_recovery(s);
 	play_end(s);
-	router_release(&s->router);
-	region_free(s->region);
+	end(s);
 	for (int i = 0; i < ACTORS; i++)
 		if (s->actor[i].fd >= 0)
 			close(s->actor[i].fd);
@@ -307,7 +375,7 @@ static struct scene reference, scene;
 
 START_TEST(the_session_itself_is_right)
 {
-	const char *first;
+	const char *first, *lost;
 
 	play(&reference, 0);
 	reference.actor[1].bytes[reference.actor[1].received] = '\0';
@@ -317,6 +385,11 @@ START_TEST(the_session_itself_is_right)
 	ck_assert_ptr_nonnull(strstr(first, "\"id\": 18446744073709551615}"));
 	ck_assert_ptr_nonnull(strstr(first, "\"id\": 7}"));
 	ck_assert_ptr_nonnull(strstr(first, "JSON parse error"));
+	lost = strstr(first, "LOST");
+	ck_assert_ptr_nonnull(lost); /* given up: the second one, after OTHER */
+	ck_assert_ptr_null(strstr(lost + 1, "LOST"));
+	ck_assert(strstr(first, "OTHER") < lost);
+	ck_assert(strstr(first, "BACK") > lost);
 	ck_assert(reference.actor[1].ended);
 	ck_assert(reference.actor[2].ended);
 	ck_assert_ptr_nonnull(strstr(reference.actor[2].bytes, "\"id\": [1]}"));
@@ -362,9 +435,11 @@ int main(void)
 	tcase_add_loop_test(tc, a_death_at_any_instant_changes_nothing, 0, 4);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
+	loop = loop_new();
 	srunner_set_tap(runner, "-");
 	srunner_run_all(runner, CK_SILENT);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
+	loop_free(loop);
 	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -113,8 +113,10 @@ def policy_text(policy):
 
 
 class Demo:
-    def __init__(self):
-        self.scene = scene.Scene("handover", name="demo")
+    def __init__(self, kills):
+        # 10 faults a minute is the default budget: more kills need more
+        backend = {"budget": {"faults": min(kills + 1, 64), "period": "1m"}} if kills > 9 else {}
+        self.scene = scene.Scene("handover", name="demo", backend=backend)
         self.teller = Teller()
         self.echo = None
         self.alice = self.bob = None
@@ -242,7 +244,7 @@ def main():
   client A --+                 +------- QEMU --------+
              +--- qmend ======= QMP          guest ===== passt ---> server of the demo
   client B --+                 +---------------------+   ^ killed again and again""")
-    demo = Demo()
+    demo = Demo(count)
     done = False
     try:
         demo.start()

@@ -25,6 +25,7 @@
 enum { LAYOUT_VERSION = 1, MIN_CHUNKS = 1024, UNDO_RECOVERY = 64 * 1024 };
 
 static const uint64_t SECOND = UINT64_C(1000000000);
+static const uint64_t ACCEPT_AGAIN_NS = UINT64_C(200000000);
 static const uint64_t GREETING_NS = UINT64_C(10000000000);
 
 /* The watcher of one connection. */
@@ -51,9 +52,9 @@ struct vm {
 	struct link_io *links; /* by slot; made when the slot is first used */
 	struct vm_listener *listeners;
 	size_t listener_count; /* of those that listen */
-	bool paused;	       /* they rest: there is no room, or accepting failed */
-	uint64_t resume_at;
-	bool greeting_late; /* said so */
+	bool paused;	       /* they rest: there is no room */
+	uint64_t accept_at;    /* when those at which accepting failed try again, 0: none did */
+	bool greeting_late;    /* said so */
 	uint64_t connected_at;
 };
 
@@ -105,6 +106,24 @@ static void watch_connections(struct vm *vm, bool more)
 			continue;
 		slots_remove(&rt->changed, slot);
 		watch_connection(vm, slot, interest);
+	}
+}
+
+/* Those at which accepting failed (no descriptor left) try again after a while. */
+static void retry_accepting(struct vm *vm, uint64_t now)
+{
+	bool failed = false;
+
+	for (size_t i = 0; i < vm->listener_count; i++)
+		failed |= vm->listeners[i].listener.failed;
+	if (!failed || vm->paused) {
+		vm->accept_at = 0;
+	} else if (vm->accept_at == 0) {
+		vm->accept_at = now + ACCEPT_AGAIN_NS;
+	} else if (now >= vm->accept_at) {
+		vm->accept_at = 0;
+		for (size_t i = 0; i < vm->listener_count; i++)
+			listener_pause(&vm->listeners[i].listener, false);
 	}
 }
 
@@ -173,6 +192,7 @@ static bool vm_work(void *owner)
 	look_after_qemu(vm, now);
 	watch_connections(vm, more);
 	watch_listeners(vm);
+	retry_accepting(vm, now);
 	return more;
 }
 
@@ -188,6 +208,8 @@ static uint64_t vm_deadline(void *owner)
 
 	if (router_qemu(&vm->router)->state == QEMU_CONNECTED && !vm->greeting_late)
 		at = earlier(at, vm->connected_at + GREETING_NS);
+	if (vm->accept_at != 0)
+		at = earlier(at, vm->accept_at);
 	return earlier(at, dial_deadline(&vm->dial));
 }
 

@@ -34,6 +34,7 @@ static void on_ready(void *owner, int events)
 			log_warning("event=accept-failed path=%s error=%s", log_quote(l->path).text,
 				    log_quote(strerror(errno)).text);
 			listener_pause(l, true);
+			l->failed = true;
 		}
 		return;
 	}
@@ -55,6 +56,7 @@ void listener_start(struct listener *l, struct loop *loop, int fd)
 
 void listener_pause(struct listener *l, bool paused)
 {
+	l->failed = false;
 	if (l->fd >= 0)
 		loop_io_set(l->loop, &l->io, l->fd, paused ? 0 : LOOP_READ);
 }

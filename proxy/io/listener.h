@@ -14,6 +14,7 @@ struct listener {
 	struct loop_io io;
 	const char *path; /* the policy's */
 	int fd;		  /* -1: closed */
+	bool failed;	  /* accepting failed, so it rests: listener_pause(l, false) tries again */
 	dev_t device;	  /* of the socket file that was made, and its inode: */
 	ino_t inode;	  /* only this file is removed at the end */
 	/* A new connection, which the callee owns. */

@@ -157,6 +157,14 @@ static void connect_qemu(struct vm *vm, uint64_t now)
 	region_commit(vm->region);
 }
 
+/* Is QEMU connected and has not finished its handshake, and nobody has been told so yet? */
+static bool awaits_greeting(const struct vm *vm)
+{
+	enum qemu_state state = (enum qemu_state)router_qemu(&vm->router)->state;
+
+	return (state == QEMU_CONNECTED || state == QEMU_NEGOTIATING) && !vm->greeting_late;
+}
+
 static void look_after_qemu(struct vm *vm, uint64_t now)
 {
 	enum qemu_state state = (enum qemu_state)router_qemu(&vm->router)->state;
@@ -169,8 +177,7 @@ static void look_after_qemu(struct vm *vm, uint64_t now)
 	}
 	if (state == QEMU_ABSENT)
 		connect_qemu(vm, now);
-	if (state == QEMU_CONNECTED && !vm->greeting_late &&
-	    now >= vm->connected_at + GREETING_NS) {
+	if (awaits_greeting(vm) && now >= vm->connected_at + GREETING_NS) {
 		vm->greeting_late = true;
 		log_warning("vm=%s event=no-greeting seconds=%" PRIu64 " hint=\"QEMU waits for a "
 			    "backend, or another process holds its monitor\"",
@@ -206,7 +213,7 @@ static uint64_t vm_deadline(void *owner)
 	const struct vm *vm = owner;
 	uint64_t at = earlier(router_deadline(&vm->router), recovery_deadline(&vm->recovery));
 
-	if (router_qemu(&vm->router)->state == QEMU_CONNECTED && !vm->greeting_late)
+	if (awaits_greeting(vm))
 		at = earlier(at, vm->connected_at + GREETING_NS);
 	if (vm->accept_at != 0)
 		at = earlier(at, vm->accept_at);

@@ -194,6 +194,12 @@ static void forget_text(struct qmp_framer *f)
 	f->brackets = 0;
 }
 
+/* QEMU limits what it reads, not what it prints; there the owner's memory is the limit. */
+static uint64_t max_bytes(const struct qmp_framer *f)
+{
+	return (f->flags & QMP_FRAMER_FROM_QEMU) != 0 ? UINT64_MAX / 2 : QMP_MAX_BYTES;
+}
+
 static bool text_goes_on(const struct qmp_framer *f)
 {
 	return (f->braces > 0 || f->brackets > 0) && f->braces >= 0 && f->brackets >= 0;
@@ -223,9 +229,9 @@ static enum qmp_framer_result count_token(struct qmp_framer *f, char first)
 	f->braces += (first == '{') - (first == '}');
 	f->brackets += (first == '[') - (first == ']');
 	if (!mute) {
-		if (f->bytes + size + 1 > QMP_MAX_BYTES)
+		if (f->bytes + size + 1 > max_bytes(f))
 			return bad(f, TOO_LARGE, START);
-		if (f->tokens + 1 > QMP_MAX_TOKENS)
+		if (f->tokens + 1 > QMP_MAX_TOKENS && (f->flags & QMP_FRAMER_FROM_QEMU) == 0)
 			return bad(f, TOO_MANY, START);
 		if (f->braces + f->brackets > QMP_MAX_DEPTH)
 			return bad(f, TOO_DEEP, START);
@@ -243,7 +249,7 @@ static enum qmp_framer_result count_token(struct qmp_framer *f, char first)
 /* How many bytes at @p, at most @len, change nothing but the position. */
 static size_t run_length(const struct qmp_framer *f, const char *p, size_t len)
 {
-	uint64_t room = QMP_MAX_BYTES - (f->pos - f->token);
+	uint64_t room = max_bytes(f) - (f->pos - f->token);
 
 	if (f->state == DOUBLE_QUOTED || f->state == SINGLE_QUOTED)
 		return qmp_token_plain(p, len < room ? len : room,
@@ -278,7 +284,7 @@ static enum qmp_framer_result take(struct qmp_framer *f, char c)
 	if (next == COMPLETE)
 		return count_token(f, c);
 	f->state = next;
-	if (next != RECOVERY && f->pos - f->token > QMP_MAX_BYTES)
+	if (next != RECOVERY && f->pos - f->token > max_bytes(f))
 		return bad(f, TOO_LARGE, START);
 	return QMP_FRAMER_NEED_MORE;
 }
@@ -317,22 +323,24 @@ static bool grammar_before(const struct qmp_framer *f, struct span text, struct 
 	return qmp_grammar_check(span_cut(text, 0, (size_t)(f->token - f->begin)), &g, e);
 }
 
+static void say_stray(const struct qmp_framer *f, struct span text, struct qmp_error *e)
+{
+	struct span token = span_cut(text, (size_t)(f->token - f->begin), text.len);
+	size_t len = token.len < QMP_ERROR_TEXT_MAX ? token.len : QMP_ERROR_TEXT_MAX;
+
+	/* "%.*s" ends at a NUL, as QEMU's text does. */
+	qmp_error_set(e, "JSON parse error, stray '%.*s'", (int)len, token.p);
+	if (f->dialect == QMP_DIALECT_LOCATED)
+		qmp_error_prefix(e, "%u:%u: ", f->token_line + 1, f->token_column + 1);
+}
+
 void qmp_framer_error(const struct qmp_framer *f, struct span text, struct qmp_error *e)
 {
-	bool located = f->dialect == QMP_DIALECT_LOCATED;
-	struct span token = span_cut(text, (size_t)(f->token - f->begin), text.len);
-
-	if (located && !grammar_before(f, text, e))
+	if (f->dialect == QMP_DIALECT_LOCATED && !grammar_before(f, text, e))
 		return;
 	switch ((enum why)f->bad) {
 	case STRAY_TOKEN:
-		/* "%.*s" ends at a NUL, as QEMU's text does. */
-		qmp_error_set(
-			e, "JSON parse error, stray '%.*s'",
-			(int)(token.len < QMP_ERROR_TEXT_MAX ? token.len : QMP_ERROR_TEXT_MAX),
-			token.p);
-		if (located)
-			qmp_error_prefix(e, "%u:%u: ", f->token_line + 1, f->token_column + 1);
+		say_stray(f, text, e);
 		return;
 	case TOO_LARGE:
 		qmp_error_set(e, "JSON token size limit exceeded");

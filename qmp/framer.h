@@ -34,7 +34,8 @@ enum qmp_framer_flag {
 	QMP_FRAMER_MUTED = 1, /* the text went over a limit, and that was said */
 	QMP_FRAMER_AGAIN = 2, /* the next byte ended a token before it: looked at a second time */
 	QMP_FRAMER_BEGAN_AGAIN = 4, /* the text begins with such a byte */
-	QMP_FRAMER_FROM_QEMU = 8,   /* set by the owner: takes -inf and -nan, which QEMU prints */
+	QMP_FRAMER_FROM_QEMU = 8,   /* set by the owner: takes -inf and -nan, which QEMU prints, and
+				     * texts of any size */
 };
 
 /*

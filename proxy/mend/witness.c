@@ -49,7 +49,8 @@ static enum router_verdict apply_verdict(struct recovery *rc, struct incident *i
 	}
 	if (i->initial || queue_length(&i->held) + m->text.len > HELD_MAX)
 		return ROUTER_PASS;
-	if (!queue_append(rc->region, &i->held, m->text) ||
+	if (!queue_reserve(rc->region, &i->held, m->text.len + 2) ||
+	    !queue_append(rc->region, &i->held, m->text) ||
 	    !queue_append(rc->region, &i->held, SPAN("\r\n")))
 		return ROUTER_PASS;
 	return ROUTER_HOLD;

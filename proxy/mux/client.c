@@ -42,13 +42,39 @@ bool client_is(const struct router *rt, uint32_t slot, uint32_t generation)
 	return slot != ROUTER_QEMU_SLOT && c->state == CONN_OPEN && c->generation == generation;
 }
 
+bool client_is_doomed(const struct router *rt, uint32_t slot)
+{
+	return router_client(rt, slot)->doomed != 0;
+}
+
+static bool may_append(const struct router *rt, uint32_t slot)
+{
+	return !router_conn(rt, slot)->out_broken &&
+	       (slot == ROUTER_QEMU_SLOT || !client_is_doomed(rt, slot));
+}
+
+/* Half a message must not be sent. */
+static void appended(struct router *rt, uint32_t slot, bool fitted)
+{
+	if (!fitted && slot == ROUTER_QEMU_SLOT)
+		abort();
+	if (!fitted)
+		REGION_SET(rt->region, router_client(rt, slot)->doomed, 1);
+	slots_add(&rt->unsent, slot);
+	slots_add(&rt->changed, slot);
+}
+
 void client_append(struct router *rt, uint32_t slot, struct span bytes)
 {
-	struct conn *c = router_conn(rt, slot);
+	if (may_append(rt, slot))
+		appended(rt, slot, queue_append(rt->region, &router_conn(rt, slot)->out, bytes));
+}
 
-	if (c->out_broken || !queue_append(rt->region, &c->out, bytes))
-		return;
-	slots_add(&rt->unsent, slot);
+void client_append_queue(struct router *rt, uint32_t slot, const struct queue *bytes)
+{
+	if (may_append(rt, slot))
+		appended(rt, slot,
+			 queue_append_queue(rt->region, &router_conn(rt, slot)->out, bytes));
 }
 
 void client_greet(struct router *rt, uint32_t slot)
@@ -151,8 +177,8 @@ static enum oob_result try_oob(struct router *rt, uint32_t slot)
 		return OOB_NONE;
 	if (!request_has_room(rt, true))
 		return OOB_WAITS;
-	router_make_room(rt, text.len + ANSWER_EXTRA, 1);
-	if (router_conn(rt, slot)->state != CONN_OPEN)
+	if (!router_make_room(rt, text.len + ANSWER_EXTRA, 1) ||
+	    router_conn(rt, slot)->state != CONN_OPEN)
 		return OOB_WAITS;
 	fd = conn_claim_fd(&rt->links[slot], rt->framers[slot].end);
 	q = request_new(rt, slot, &m);
@@ -308,8 +334,7 @@ static enum client_turn answer_cached(struct turn *t, uint8_t number)
 	if (c->state != CONN_OPEN)
 		return TURN_NOTHING;
 	client_append(rt, t->slot, span_cut(frame, 0, before));
-	if (!c->out_broken && !queue_append_queue(rt->region, &c->out, body))
-		abort(); /* room was made */
+	client_append_queue(rt, t->slot, body);
 	client_append(rt, t->slot, span_cut(frame, before, frame.len));
 	return turn_done(t, t->pending->fd);
 }
@@ -345,7 +370,10 @@ static enum client_turn forward(struct turn *t)
 		return t->client->outstanding > 0 ? TURN_NOTHING : answer_error(t, NO_ID);
 	}
 	/* An id that stays here may be printed longer than it was written. */
-	router_make_room(rt, t->m.text.len + 6 * t->m.id.len + ANSWER_EXTRA, 1);
+	if (!router_make_room(rt, t->m.text.len + 6 * t->m.id.len + ANSWER_EXTRA, 1)) {
+		client_close(rt, t->slot, "memory limit of this VM reached");
+		return TURN_NOTHING;
+	}
 	if (router_conn(rt, t->slot)->state != CONN_OPEN)
 		return TURN_NOTHING;
 	q = request_new(rt, t->slot, &t->m);
@@ -464,6 +492,8 @@ bool client_is_done(const struct router *rt, uint32_t slot)
 	const struct client *k = router_client(rt, slot);
 	bool sent = c->out.head == c->out.tail || c->out_broken;
 
+	if (k->doomed)
+		return true;
 	if (c->state == CONN_DRAINING)
 		return sent;
 	/* Like QEMU: what a client that has gone altogether still wanted is not done any more. */

@@ -166,7 +166,8 @@ bool names_work(struct router *rt)
 
 		if (state != FD_NAME_ABANDONED && state != FD_NAME_STRAY)
 			continue;
-		router_make_room(rt, REGION_CHUNK, 1);
+		if (!router_make_room(rt, REGION_CHUNK, 1))
+			return false;
 		if (state == FD_NAME_ABANDONED)
 			send_own(rt, i, "closefd", FD_NAME_CLOSING);
 		else

@@ -34,8 +34,11 @@ void client_drain(struct router *rt, uint32_t slot);
 void client_greet(struct router *rt, uint32_t slot);
 /* Is it there, and is it the one that asked? */
 bool client_is(const struct router *rt, uint32_t slot, uint32_t generation);
-/* Append to what it will be sent; room has been made. Part of the caller's transaction. */
+/* Append to what it (or QEMU) will be sent, in the caller's transaction. A client for which there
+ * is no room is doomed; for QEMU room must have been made. */
 void client_append(struct router *rt, uint32_t slot, struct span bytes);
+void client_append_queue(struct router *rt, uint32_t slot, const struct queue *bytes);
+bool client_is_doomed(const struct router *rt, uint32_t slot);
 /* The answer of request @number, whose return value is @body, is also that of this client's first
  * pending command if it waits for it. */
 void client_share(struct router *rt, uint32_t slot, uint64_t number, struct span body);

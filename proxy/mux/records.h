@@ -71,6 +71,8 @@ struct client {
 	uint8_t negotiated;
 	uint8_t oob; /* this client enabled it */
 	uint8_t read_only;
+	uint8_t doomed; /* something for it did not fit: not a byte more is sent, it is closed */
+	uint8_t reserved[3];
 	uint32_t pid; /* of the peer, 0: not known */
 	uint32_t uid;
 	uint32_t listener;    /* index in the policy */

@@ -122,7 +122,8 @@ void router_init(struct router *rt, struct region *region, const char *vm)
 	slots_init(&rt->changed, rt->slots);
 	slots_init(&rt->stalled, rt->slots);
 	slots_init(&rt->draining, rt->slots);
-	rt->message = (struct qmp_buffer)QMP_BUFFER_INIT(2 * (size_t)QMP_MAX_BYTES);
+	rt->message = (struct qmp_buffer)QMP_BUFFER_INIT(
+		((size_t)region_chunks_free(region) + region_chunks_used(region)) * REGION_CHUNK);
 	rt->text = (struct qmp_buffer)QMP_BUFFER_INIT(2 * (size_t)QMP_MAX_BYTES);
 	rt->answer = (struct qmp_buffer)QMP_BUFFER_INIT(8 * (size_t)QMP_MAX_BYTES);
 	if (router_qemu(rt)->next_number == 0)
@@ -236,7 +237,8 @@ static uint64_t queued(const struct router *rt, uint32_t slot)
 	return (uint64_t)(c->in.chunks + c->out.chunks) * REGION_CHUNK;
 }
 
-static void close_largest(struct router *rt)
+/* Of the clients that hold memory, the one that holds most goes; false when none does. */
+static bool close_largest(struct router *rt)
 {
 	uint32_t worst = ROUTER_QEMU_SLOT;
 
@@ -244,21 +246,33 @@ static void close_largest(struct router *rt)
 		if (queued(rt, i) > 0 &&
 		    (worst == ROUTER_QEMU_SLOT || queued(rt, i) > queued(rt, worst)))
 			worst = i;
-	if (worst != ROUTER_QEMU_SLOT)
-		client_close(rt, worst, "memory limit of this VM reached");
+	if (worst == ROUTER_QEMU_SLOT)
+		return false;
+	client_close(rt, worst, "memory limit of this VM reached");
+	return true;
 }
 
-void router_make_room(struct router *rt, uint64_t bytes_each, uint32_t copies)
+/* There is no memory to read into. */
+static void starve(struct router *rt, uint32_t slot)
+{
+	if (close_largest(rt))
+		return;
+	if (slot != ROUTER_QEMU_SLOT) {
+		client_close(rt, slot, "memory limit of this VM reached");
+		return;
+	}
+	log_error("vm=%s event=message-from-qemu-too-large hint=\"raise limits.memory\"", rt->vm);
+	qemu_lost(rt);
+}
+
+bool router_make_room(struct router *rt, uint64_t bytes_each, uint32_t copies)
 {
 	uint64_t chunks = (bytes_each / REGION_CHUNK + 2) * copies + KEPT_CHUNKS;
 
-	while (region_chunks_free(rt->region) < chunks) {
-		uint32_t before = region_chunks_free(rt->region);
-
-		close_largest(rt);
-		if (region_chunks_free(rt->region) == before)
-			return;
-	}
+	while (region_chunks_free(rt->region) < chunks)
+		if (!close_largest(rt))
+			return false;
+	return true;
 }
 
 void router_broadcast(struct router *rt, const struct queue *messages)
@@ -266,10 +280,9 @@ void router_broadcast(struct router *rt, const struct queue *messages)
 	slots_each(&rt->present, i) {
 		struct conn *c = router_conn(rt, i);
 
-		if (c->state != CONN_OPEN || !router_client(rt, i)->negotiated || c->out_broken)
+		if (c->state != CONN_OPEN || !router_client(rt, i)->negotiated)
 			continue;
-		if (queue_append_queue(rt->region, &c->out, messages))
-			slots_add(&rt->unsent, i);
+		client_append_queue(rt, i, messages);
 	}
 }
 
@@ -315,7 +328,7 @@ static void receive(struct router *rt, uint32_t slot)
 		slots_remove(&rt->readable, slot);
 		break;
 	case CONN_STARVED:
-		close_largest(rt);
+		starve(rt, slot);
 		break;
 	}
 	slots_add(&rt->unread, slot);
@@ -329,7 +342,7 @@ static void send_queued(struct router *rt, uint32_t slot)
 
 	slots_remove(&rt->unsent, slot);
 	slots_add(&rt->changed, slot);
-	if (c->state == CONN_FREE)
+	if (c->state == CONN_FREE || (slot != ROUTER_QEMU_SLOT && client_is_doomed(rt, slot)))
 		return;
 	while (result == CONN_PARTLY)
 		result = conn_send(&rt->links[slot]);

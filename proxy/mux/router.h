@@ -92,10 +92,12 @@ bool router_has_room(const struct router *rt);
 /* What to watch the socket of @slot for (loop.h); -1: it is closed. */
 int router_interest(const struct router *rt, uint32_t slot);
 
-/* Let these bytes (complete messages) go to every negotiated client. In the caller's transaction;
- * the room was made by router_make_room(). */
+/* Let these bytes (complete messages) go to every negotiated client. In the caller's transaction. A
+ * client for which there is no room is closed. */
 void router_broadcast(struct router *rt, const struct queue *messages);
-void router_make_room(struct router *rt, uint64_t bytes_each, uint32_t copies);
+/* Before a transaction: make room for @copies of so many bytes, if need be by closing the clients
+ * that hold most. False when that was not enough. */
+bool router_make_room(struct router *rt, uint64_t bytes_each, uint32_t copies);
 
 struct qemu *router_qemu(const struct router *rt);
 bool router_pick_free_slot(const struct router *rt, uint32_t *slot);

@@ -269,6 +269,7 @@ static void wire(struct vm *vm)
 		.policy = p,
 	};
 	recovery_init(&vm->recovery);
+	vm->router.sink = recovery_sink(&vm->recovery);
 	recovery_want_all(&vm->recovery);
 	region_commit(vm->region);
 	dial_init(&vm->dial, vm->loop, p->qemu);

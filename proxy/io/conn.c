@@ -350,7 +350,7 @@ enum conn_result conn_send(struct conn_link *l)
 		int error = errno;
 
 		apply_sent(l);
-		if (error == EAGAIN || error == ENOBUFS || error == ENOMEM)
+		if (error == EAGAIN || error == ENOBUFS || error == ENOMEM || error == ETOOMANYREFS)
 			return CONN_BLOCKED;
 		REGION_SET(l->region, c->out_broken, 1);
 		region_commit(l->region);

@@ -98,37 +98,44 @@ size_t queue_pieces(const struct region *r, const struct queue *q, uint64_t from
 	return n;
 }
 
-bool queue_append(struct region *r, struct queue *q, struct span s)
+/* Bytes behind the head: nobody sees them before the head is moved. */
+static void write_at(struct region *r, struct queue *q, uint64_t at, struct span s)
 {
 	struct queue_cursor c = { 0 };
-	uint64_t at = q->head;
 
-	if (!queue_reserve(r, q, s.len))
-		return false;
 	for (size_t done = 0; done < s.len;) {
 		struct iovec v = piece_at(r, q, at + done, s.len - done, &c);
 
 		memcpy(v.iov_base, s.p + done, v.iov_len);
 		done += v.iov_len;
 	}
+}
+
+bool queue_append(struct region *r, struct queue *q, struct span s)
+{
+	if (!queue_reserve(r, q, s.len))
+		return false;
+	write_at(r, q, q->head, s);
 	if (s.len > 0)
-		REGION_SET(r, q->head, at + s.len);
+		REGION_SET(r, q->head, q->head + s.len);
 	return true;
 }
 
 bool queue_append_queue(struct region *r, struct queue *q, const struct queue *from)
 {
 	struct queue_cursor c = { 0 };
+	uint64_t length = queue_length(from);
 
-	if (!queue_reserve(r, q, queue_length(from)))
+	if (!queue_reserve(r, q, length))
 		return false;
 	for (uint64_t at = from->tail; at < from->head;) {
 		struct span s = queue_view(r, from, at, &c);
 
-		if (!queue_append(r, q, s))
-			return false;
+		write_at(r, q, q->head + (at - from->tail), s);
 		at += s.len;
 	}
+	if (length > 0)
+		REGION_SET(r, q->head, q->head + length);
 	return true;
 }
 

@@ -154,9 +154,13 @@ static void rollback(struct region *r)
 	while (h->undo_top != 0) {
 		struct undo u;
 
+		uint64_t top;
+
 		memcpy(&u, log + h->undo_top - sizeof(u), sizeof(u));
-		h->undo_top -= sizeof(u) + align(u.size, 8);
-		memcpy(r->base + u.offset, log + h->undo_top, u.size);
+		top = h->undo_top - sizeof(u) - align(u.size, 8);
+		memcpy(r->base + u.offset, log + top, u.size);
+		compiler_barrier();
+		h->undo_top = top; /* only now: a death in here must find the entry again */
 		compiler_barrier();
 	}
 }

@@ -10,6 +10,8 @@
  */
 #include "mend/backend.h"
 
+#include <string.h>
+
 static uint64_t add_saturating(uint64_t a, uint64_t b)
 {
 	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
@@ -92,8 +94,7 @@ enum backend_decision backend_fault(struct backend *b, const struct policy_backe
 	return BACKEND_RETRY;
 }
 
-void backend_started(struct backend *b, const struct backend_birth *birth, uint64_t ready_deadline,
-		     uint64_t now)
+void backend_started(struct backend *b, const struct backend_birth *birth, uint64_t now)
 {
 	b->pid = birth->pid;
 	b->start_time = birth->start_time;
@@ -105,14 +106,12 @@ void backend_started(struct backend *b, const struct backend_birth *birth, uint6
 	b->started_at = now;
 	b->ready_at = 0;
 	b->retry_at = 0;
-	b->ready_deadline = add_saturating(now, ready_deadline);
 }
 
 void backend_ready(struct backend *b, uint64_t now)
 {
 	b->state = BACKEND_READY;
 	b->ready_at = now;
-	b->ready_deadline = 0;
 }
 
 void backend_ended(struct backend *b, bool wanted, uint64_t now)
@@ -121,13 +120,20 @@ void backend_ended(struct backend *b, bool wanted, uint64_t now)
 	b->start_time = 0;
 	b->spawn_receipt = 0;
 	b->found = false;
-	b->ready_deadline = 0;
 	b->lost_at = now;
 	/* One that was given up before it died (it never became ready) stays so. */
 	if (wanted)
 		b->state = BACKEND_STOPPED;
 	else if (b->state != BACKEND_GIVEN_UP)
 		b->state = BACKEND_EXITED;
+}
+
+void backend_forgive(struct backend *b)
+{
+	b->state = BACKEND_STOPPED;
+	b->attempt = 0;
+	b->retry_at = 0;
+	memset(b->fault_at, 0, sizeof(b->fault_at));
 }
 
 void backend_mended(struct backend *b)

@@ -49,8 +49,7 @@ struct backend {
 	uint32_t starts;
 	uint32_t tally[BACKEND_CAUSE_COUNT];
 	uint64_t started_at, ready_at, lost_at;
-	uint64_t retry_at; /* not before this time */
-	uint64_t ready_deadline;
+	uint64_t retry_at;   /* not before this time */
 	uint32_t fault_next; /* ring of the times of the last faults */
 	uint32_t unwanted;   /* enum backend_wish: a client has taken its device away */
 	uint64_t fault_at[BACKEND_FAULTS_KEPT];
@@ -78,11 +77,12 @@ enum backend_decision { BACKEND_RETRY, BACKEND_GIVE_UP };
 enum backend_decision backend_fault(struct backend *b, const struct policy_backend *p,
 				    struct backend_loss loss, uint64_t now, uint32_t seed);
 
-void backend_started(struct backend *b, const struct backend_birth *birth, uint64_t ready_deadline,
-		     uint64_t now);
+void backend_started(struct backend *b, const struct backend_birth *birth, uint64_t now);
 void backend_ready(struct backend *b, uint64_t now);
 /* It ended: state EXITED, or STOPPED when that was @wanted. No fault is counted here. */
 void backend_ended(struct backend *b, bool wanted, uint64_t now);
+/* Given up before, but now it may be tried again as if nothing had been. The tally stays. */
+void backend_forgive(struct backend *b);
 /* A mend succeeded: the next fault is tried at once again. The budget goes on counting. */
 void backend_mended(struct backend *b);
 

@@ -30,7 +30,4 @@ void recovery_fault(struct recovery *rc, struct incident *i, enum backend_cause 
 /* steps.c: true when something changed. */
 bool recovery_run_incident(struct recovery *rc, struct incident *i);
 
-/* witness.c: be the router's sink. */
-void recovery_listen(struct recovery *rc);
-
 #endif

@@ -146,7 +146,7 @@ void recovery_note_started(struct recovery *rc, uint32_t n, uint64_t start_time,
 	struct backend_birth birth = { rc->processes[n].process.pid, start_time, found };
 
 	region_edit(rc->region, b, sizeof(*b));
-	backend_started(b, &birth, recovery_policy(rc, n)->ready_deadline, rc->now);
+	backend_started(b, &birth, rc->now);
 	region_commit(rc->region);
 	log_info("vm=%s event=backend-%s backend=%s pid=%" PRId32, rc->policy->vm,
 		 found ? "found" : "started", recovery_policy(rc, n)->name, b->pid);
@@ -197,6 +197,16 @@ static void resume(struct recovery *rc, uint32_t n)
 	struct backend *b = recovery_backend(rc, n);
 	struct recovery_process *rp = &rc->processes[n];
 
+	if (b->spawn_receipt != 0) { /* started, and nobody lived to note it */
+		uint64_t start_time = process_start_time(b->spawn_receipt);
+
+		if (start_time != 0 &&
+		    process_resume(&rp->process, b->spawn_receipt, start_time, true))
+			recovery_note_started(rc, n, start_time, false);
+		REGION_SET(rc->region, b->spawn_receipt, 0);
+		region_commit(rc->region);
+		return;
+	}
 	if (b->pid == 0 || (b->state != BACKEND_STARTING && b->state != BACKEND_READY))
 		return;
 	if (!process_resume(&rp->process, b->pid, b->start_time, !b->found)) {
@@ -229,7 +239,6 @@ void recovery_init(struct recovery *rc)
 		r->next_incident = 1;
 		r->set_up = 1;
 	}
-	recovery_listen(rc);
 }
 
 void recovery_release(struct recovery *rc)

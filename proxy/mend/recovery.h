@@ -49,8 +49,10 @@ struct recovery {
 
 void recovery_layout(uint32_t backends, struct region_layout *layout);
 
-/* @rc->region, router, loop and policy are set by the caller; the router's sink is set here. */
+/* @rc->region, router, loop and policy are set by the caller. */
 void recovery_init(struct recovery *rc);
+/* witness.c: what the router is to tell. */
+struct router_sink recovery_sink(struct recovery *rc);
 /* Stops watching; the backends go on. */
 void recovery_release(struct recovery *rc);
 

@@ -9,7 +9,7 @@
 #include "mend/match.h"
 #include "mend/parts.h"
 
-enum { HELD_MAX = 1 << 20 };
+enum { HELD_MAX = 64 * 1024 }; /* bytes in one incident; then what is held goes out */
 
 /* What client commands mean for a backend: the tags of router_sink.command. */
 enum tag_kind { TAG_ENDS = 1, TAG_BEGINS = 2 };
@@ -47,8 +47,13 @@ static enum router_verdict apply_verdict(struct recovery *rc, struct incident *i
 	case POLICY_HOLD:
 		break;
 	}
-	if (i->initial || queue_length(&i->held) + m->text.len > HELD_MAX)
+	if (i->initial)
 		return ROUTER_PASS;
+	if (queue_length(&i->held) + m->text.len > HELD_MAX) {
+		router_broadcast(rc->router, &i->held);
+		queue_clear(rc->region, &i->held);
+		return ROUTER_PASS;
+	}
 	if (!queue_reserve(rc->region, &i->held, m->text.len + 2) ||
 	    !queue_append(rc->region, &i->held, m->text) ||
 	    !queue_append(rc->region, &i->held, SPAN("\r\n")))
@@ -56,9 +61,9 @@ static enum router_verdict apply_verdict(struct recovery *rc, struct incident *i
 	return ROUTER_HOLD;
 }
 
-/* One rule sees one event. */
-static enum router_verdict rule_event(struct recovery *rc, uint32_t backend, uint32_t rule,
-				      const struct qmp_message *m)
+/* One rule sees one event; the incident that it belongs to, or NULL. */
+static struct incident *note_event(struct recovery *rc, uint32_t backend, uint32_t rule,
+				   const struct qmp_message *m)
 {
 	const struct policy_rule *p = &recovery_policy(rc, backend)->rules[rule];
 	struct incident *i = recovery_find_open(rc, backend, rule);
@@ -69,12 +74,20 @@ static enum router_verdict rule_event(struct recovery *rc, uint32_t backend, uin
 	    recovery_backend(rc, backend)->state != BACKEND_GIVEN_UP)
 		i = recovery_open_incident(rc, backend, rule, false);
 	if (i == NULL || (!triggered && awaited == 0))
-		return ROUTER_PASS;
+		return NULL;
 	region_edit(rc->region, i, sizeof(*i));
 	if (triggered)
 		i->seen = 0;
 	i->seen |= awaited;
-	return apply_verdict(rc, i, m);
+	return i;
+}
+
+static enum router_verdict rule_event(struct recovery *rc, uint32_t backend, uint32_t rule,
+				      const struct qmp_message *m)
+{
+	struct incident *i = note_event(rc, backend, rule, m);
+
+	return i == NULL ? ROUTER_PASS : apply_verdict(rc, i, m);
 }
 
 /* The VM's own comings and goings. */
@@ -101,10 +114,10 @@ static enum router_verdict on_event(void *owner, const struct qmp_message *m)
 	note_run_state(rc, m);
 	for (uint32_t b = 0; b < recovery_count(rc); b++) {
 		for (uint32_t n = 0; n < recovery_policy(rc, b)->rule_count; n++) {
-			enum router_verdict v = rule_event(rc, b, n, m);
-
-			if (v != ROUTER_PASS && verdict == ROUTER_PASS)
-				verdict = v;
+			if (verdict == ROUTER_PASS)
+				verdict = rule_event(rc, b, n, m);
+			else
+				note_event(rc, b, n, m); /* kept once is enough */
 		}
 	}
 	return verdict;
@@ -158,6 +171,15 @@ static void on_qemu_ready(void *owner)
 	recovery_want_all(owner);
 }
 
+/* The next QEMU has all its devices, and deserves a new try. */
+static void forget_session(struct recovery *rc, struct backend *b)
+{
+	region_edit(rc->region, b, sizeof(*b));
+	b->unwanted = BACKEND_WANTED;
+	if (b->state == BACKEND_GIVEN_UP)
+		backend_forgive(b);
+}
+
 static void on_qemu_gone(void *owner)
 {
 	struct recovery *rc = owner;
@@ -167,11 +189,13 @@ static void on_qemu_gone(void *owner)
 	for (uint32_t n = 0; n < RECOVERY_INCIDENTS; n++)
 		if (incident_is_open(recovery_incident(rc, n)))
 			recovery_advance(rc, recovery_incident(rc, n), INCIDENT_CANCEL);
+	for (uint32_t n = 0; n < recovery_count(rc); n++)
+		forget_session(rc, recovery_backend(rc, n));
 }
 
-void recovery_listen(struct recovery *rc)
+struct router_sink recovery_sink(struct recovery *rc)
 {
-	rc->router->sink = (struct router_sink){
+	return (struct router_sink){
 		.event = on_event,
 		.command = on_command,
 		.settled = on_settled,

@@ -77,6 +77,35 @@ void client_append_queue(struct router *rt, uint32_t slot, const struct queue *b
 			 queue_append_queue(rt->region, &router_conn(rt, slot)->out, bytes));
 }
 
+void client_expect(struct router *rt, uint32_t slot, uint64_t size)
+{
+	struct client *c = router_client(rt, slot);
+
+	if (size > c->largest)
+		REGION_SET(rt->region, c->largest, size);
+}
+
+/* Does so much wait for it that it should read before it asks for more? */
+static bool must_read_first(const struct router *rt, uint32_t slot)
+{
+	return queue_length(&router_conn(rt, slot)->out) > rt->queue_limit / 2;
+}
+
+void client_sent(struct router *rt, uint32_t slot)
+{
+	struct client *c = router_client(rt, slot);
+	uint64_t waiting = queue_length(&router_conn(rt, slot)->out);
+
+	if (waiting == 0 && c->largest != 0) {
+		REGION_SET(rt->region, c->largest, 0);
+		region_commit(rt->region);
+	}
+	if (waiting > rt->queue_limit + c->largest)
+		client_close(rt, slot, "does not read what it is sent");
+	else if (c->pending_count > 0 && !must_read_first(rt, slot))
+		slots_add(&rt->pending, slot);
+}
+
 void client_greet(struct router *rt, uint32_t slot)
 {
 	struct client *c = router_client(rt, slot);
@@ -157,7 +186,7 @@ static struct span got_text(struct router *rt, uint32_t slot)
 	return queue_gather(rt->region, &router_conn(rt, slot)->in, f->begin, f->end, &rt->text);
 }
 
-enum oob_result { OOB_SENT, OOB_NONE, OOB_WAITS };
+enum oob_result { OOB_SENT, OOB_NONE, OOB_WAITS, OOB_CLOSED };
 
 /* Forward what the framer has just found if it is an OOB command. */
 static enum oob_result try_oob(struct router *rt, uint32_t slot)
@@ -177,9 +206,12 @@ static enum oob_result try_oob(struct router *rt, uint32_t slot)
 		return OOB_NONE;
 	if (!request_has_room(rt, true))
 		return OOB_WAITS;
-	if (!router_make_room(rt, text.len + ANSWER_EXTRA, 1) ||
-	    router_conn(rt, slot)->state != CONN_OPEN)
-		return OOB_WAITS;
+	if (!router_make_room(rt, request_room(&m), 1)) {
+		client_close(rt, slot, "memory limit of this VM reached");
+		return OOB_CLOSED;
+	}
+	if (router_conn(rt, slot)->state != CONN_OPEN)
+		return OOB_CLOSED;
 	fd = conn_claim_fd(&rt->links[slot], rt->framers[slot].end);
 	q = request_new(rt, slot, &m);
 	request_send(rt, q, &m, -1);
@@ -219,6 +251,8 @@ static bool scan_once(struct router *rt, uint32_t slot)
 	case OOB_WAITS:
 		rt->framers[slot] = c->framer; /* found again when an OOB reply has come */
 		slots_add(&rt->stalled, slot);
+		return false;
+	case OOB_CLOSED:
 		return false;
 	case OOB_NONE:
 		break;
@@ -271,6 +305,7 @@ static enum client_turn answer(struct turn *t)
 	router_make_room(rt, rt->answer.len, 1);
 	if (router_conn(rt, t->slot)->state != CONN_OPEN)
 		return TURN_NOTHING;
+	client_expect(rt, t->slot, rt->answer.len);
 	client_append(rt, t->slot, qmp_buffer_span(&rt->answer));
 	return turn_done(t, t->pending->fd);
 }
@@ -333,6 +368,7 @@ static enum client_turn answer_cached(struct turn *t, uint8_t number)
 	router_make_room(rt, frame.len + queue_length(body), 1);
 	if (c->state != CONN_OPEN)
 		return TURN_NOTHING;
+	client_expect(rt, t->slot, frame.len + queue_length(body));
 	client_append(rt, t->slot, span_cut(frame, 0, before));
 	client_append_queue(rt, t->slot, body);
 	client_append(rt, t->slot, span_cut(frame, before, frame.len));
@@ -346,6 +382,10 @@ static enum client_turn negotiate(struct turn *t)
 	if (qmp_session_negotiate(&t->m, router_qemu(t->rt)->offers_oob, &oob, &t->e) !=
 	    QMP_SESSION_NEGOTIATED)
 		return answer_error(t, t->m.id);
+	/* Here, because making room may end a transaction. */
+	router_make_room(t->rt, 6 * t->m.id.len + ANSWER_EXTRA, 1);
+	if (router_conn(t->rt, t->slot)->state != CONN_OPEN)
+		return TURN_NOTHING;
 	region_edit(t->rt->region, &t->client->negotiated, sizeof(t->client->negotiated));
 	region_edit(t->rt->region, &t->client->oob, sizeof(t->client->oob));
 	t->client->negotiated = 1;
@@ -369,18 +409,14 @@ static enum client_turn forward(struct turn *t)
 		qmp_error_set(&t->e, "JSON token count limit exceeded");
 		return t->client->outstanding > 0 ? TURN_NOTHING : answer_error(t, NO_ID);
 	}
-	/* An id that stays here may be printed longer than it was written. */
-	if (!router_make_room(rt, t->m.text.len + 6 * t->m.id.len + ANSWER_EXTRA, 1)) {
+	if (!router_make_room(rt, request_room(&t->m), 1)) {
 		client_close(rt, t->slot, "memory limit of this VM reached");
 		return TURN_NOTHING;
 	}
 	if (router_conn(rt, t->slot)->state != CONN_OPEN)
 		return TURN_NOTHING;
 	q = request_new(rt, t->slot, &t->m);
-	if (!names_note(rt, q, &t->m, &t->e)) {
-		request_free(rt, q);
-		return answer_error(t, t->m.id);
-	}
+	names_note(rt, q, &t->m);
 	q->cached = cached;
 	q->shared = rt->coalesce && access_is_shareable(&t->m);
 	request_send(rt, q, &t->m, fd);
@@ -468,7 +504,8 @@ enum client_turn client_turn(struct router *rt, uint32_t slot)
 	struct qmp_framer framer;
 	struct span text;
 
-	if (router_conn(rt, slot)->state != CONN_OPEN || t.client->pending_count == 0)
+	if (router_conn(rt, slot)->state != CONN_OPEN || t.client->pending_count == 0 ||
+	    must_read_first(rt, slot))
 		return TURN_NOTHING;
 	t.pending = &t.client->pending[0];
 	text = queue_gather(rt->region, &router_conn(rt, slot)->in, t.pending->start,

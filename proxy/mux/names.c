@@ -5,8 +5,11 @@
  * them). Called by client.c when commands go, by qemu.c when replies come, by router.c for the
  * closefd commands that are due.
  *
- * Known limit: a name that another command has consumed (netdev_add fd=NAME) stays in the table
- * until its owner leaves; the closefd is then refused by QEMU, which does no harm.
+ * Known limits: a name that another command has consumed (netdev_add fd=NAME) stays in the table
+ * until its owner leaves; the closefd is then refused by QEMU, which does no harm. Names beyond
+ * ROUTER_FD_NAMES at once, and those of ROUTER_FD_NAME_MAX bytes and more, are not closed. Sets of
+ * descriptors (add-fd) belong to the VM and are left alone, though QEMU 7.2 would drop unused ones
+ * when its last client leaves.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -45,15 +48,13 @@ static uint32_t find_free(const struct router *rt)
 	return REGION_NONE;
 }
 
-static bool note_getfd(struct router *rt, struct request *q, const char *name, struct qmp_error *e)
+/* The name belongs to whoever asked once QEMU has said yes. */
+static void note_getfd(struct router *rt, struct request *q, const char *name)
 {
 	uint32_t i = find_free(rt);
 
 	if (i == REGION_NONE)
-		return qmp_error_set(e,
-				     "qmend holds %d names of file descriptors for its clients "
-				     "already; close some with closefd",
-				     ROUTER_FD_NAMES);
+		return;
 	region_edit(rt->region, at(rt, i), sizeof(*at(rt, i)));
 	*at(rt, i) = (struct fd_name){
 		.state = FD_NAME_ASKED,
@@ -62,30 +63,23 @@ static bool note_getfd(struct router *rt, struct request *q, const char *name, s
 	};
 	snprintf(at(rt, i)->name, sizeof(at(rt, i)->name), "%s", name);
 	q->fd_name = i;
-	return true;
 }
 
-bool names_note(struct router *rt, struct request *q, const struct qmp_message *m,
-		struct qmp_error *e)
+void names_note(struct router *rt, struct request *q, const struct qmp_message *m)
 {
 	bool getfd = strcmp(m->name, "getfd") == 0;
 	char name[ROUTER_FD_NAME_MAX];
 	struct span value;
 
 	if (rt->keep_fd_names || (!getfd && strcmp(m->name, "closefd") != 0))
-		return true;
+		return;
 	value = m->body.p == NULL ? m->body : qmp_member(m->body, "fdname");
-	if (value.p == NULL || (value.p[0] != '"' && value.p[0] != '\''))
-		return true; /* QEMU will refuse it */
-	if (!qmp_string(value, name, sizeof(name)))
-		return !getfd || qmp_error_set(e,
-					       "Parameter 'fdname': qmend takes names of at most "
-					       "%d bytes",
-					       ROUTER_FD_NAME_MAX - 1);
+	if (value.p == NULL || !qmp_string(value, name, sizeof(name)))
+		return;
 	if (getfd)
-		return note_getfd(rt, q, name, e);
-	q->fd_name = find(rt, name);
-	return true;
+		note_getfd(rt, q, name);
+	else
+		q->fd_name = find(rt, name);
 }
 
 /* QEMU holds the descriptor of @n now, in place of one of the same name that it closed silently. */
@@ -113,6 +107,7 @@ void names_settle(struct router *rt, const struct request *q, bool succeeded)
 		take_over_name(rt, n);
 	} else {
 		set_state(rt, n, FD_NAME_FREE);
+		rt->names_due = true; /* one that waited for this getfd may be closed now */
 	}
 }
 
@@ -157,6 +152,16 @@ static void send_own(struct router *rt, uint32_t i, const char *command, enum fd
 	region_commit(rt->region);
 }
 
+/* Is a getfd of the same name at QEMU? Then closefd behind it would close the new owner's. */
+static bool is_asked_for(const struct router *rt, uint32_t i)
+{
+	for (uint32_t n = 0; n < ROUTER_FD_NAMES; n++)
+		if (at(rt, n)->state == FD_NAME_ASKED &&
+		    strcmp(at(rt, n)->name, at(rt, i)->name) == 0)
+			return true;
+	return false;
+}
+
 bool names_work(struct router *rt)
 {
 	if (!rt->names_due || router_qemu(rt)->state != QEMU_READY || !request_has_room(rt, false))
@@ -164,7 +169,7 @@ bool names_work(struct router *rt)
 	for (uint32_t i = 0; i < ROUTER_FD_NAMES; i++) {
 		enum fd_name_state state = (enum fd_name_state)at(rt, i)->state;
 
-		if (state != FD_NAME_ABANDONED && state != FD_NAME_STRAY)
+		if (state != FD_NAME_STRAY && (state != FD_NAME_ABANDONED || is_asked_for(rt, i)))
 			continue;
 		if (!router_make_room(rt, REGION_CHUNK, 1))
 			return false;

@@ -39,6 +39,11 @@ bool client_is(const struct router *rt, uint32_t slot, uint32_t generation);
 void client_append(struct router *rt, uint32_t slot, struct span bytes);
 void client_append_queue(struct router *rt, uint32_t slot, const struct queue *bytes);
 bool client_is_doomed(const struct router *rt, uint32_t slot);
+/* A message of @size bytes is about to be appended: however large, it does not count against the
+ * limit of what may wait for this client. */
+void client_expect(struct router *rt, uint32_t slot, uint64_t size);
+/* Something of what waited has been sent, or could not be. */
+void client_sent(struct router *rt, uint32_t slot);
 /* The answer of request @number, whose return value is @body, is also that of this client's first
  * pending command if it waits for it. */
 void client_share(struct router *rt, uint32_t slot, uint64_t number, struct span body);
@@ -52,6 +57,8 @@ void request_free(struct router *rt, struct request *q);
 bool request_has_room(const struct router *rt, bool oob);
 /* Is there a way to send it that QEMU's limits allow? */
 bool request_fits(const struct qmp_message *m);
+/* Bytes of room that request_send() needs. */
+uint64_t request_room(const struct qmp_message *m);
 /* The request that a reply with this id answers, and the client's id as QEMU prints it; or NULL. */
 struct request *request_of_reply(struct router *rt, struct span id, struct span *client_id);
 /* Queue the command for QEMU, with a descriptor or -1. */
@@ -62,9 +69,8 @@ void qemu_scan(struct router *rt);
 void qemu_lost(struct router *rt);
 
 /* names.c: getfd names, which live in the monitor and must not outlive their owners. */
-/* The name that @m makes or closes is noted in @q. False: refused, @e says why. */
-bool names_note(struct router *rt, struct request *q, const struct qmp_message *m,
-		struct qmp_error *e) __attribute__((warn_unused_result));
+/* The name that @m makes or closes is noted in @q, if there is room for it. */
+void names_note(struct router *rt, struct request *q, const struct qmp_message *m);
 void names_settle(struct router *rt, const struct request *q, bool succeeded);
 /* QEMU has refused a command that carried a descriptor, and may still hold it for whoever comes
  * next: take it out of there before anybody does. */

@@ -75,6 +75,7 @@ static void deliver(struct router *rt, const struct request *q, const struct qmp
 		return;
 	}
 	qmp_splice_reply(&s, m, client_id);
+	client_expect(rt, q->client, qmp_splice_size(&s));
 	for (unsigned i = 0; i < s.count; i++)
 		client_append(rt, q->client, s.piece[i]);
 }
@@ -135,6 +136,7 @@ static void event(struct router *rt, const struct qmp_message *m)
 	slots_each(&rt->present, i) {
 		if (router_conn(rt, i)->state != CONN_OPEN || !router_client(rt, i)->negotiated)
 			continue;
+		client_expect(rt, i, m->text.len);
 		client_append(rt, i, m->text);
 		client_append(rt, i, SPAN("\r\n"));
 	}

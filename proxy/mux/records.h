@@ -27,7 +27,8 @@ enum {
 	ROUTER_REQUESTS = 32,
 	ROUTER_PENDING = 8, /* commands of one client that wait here, as in QEMU's own queue */
 	ROUTER_ID_MAX = 64,
-	ROUTER_COMMAND_MAX = 48, /* bytes kept of the name of a command */
+	ROUTER_COMMAND_MAX = 48,	/* bytes kept of the name of a command */
+	ROUTER_COMPACT_MAX = 64 * 1024, /* bytes; longer commands are sent with their blanks */
 	ROUTER_FD_NAMES = 64,
 	ROUTER_FD_NAME_MAX = 120,
 	ROUTER_CACHED = 16,
@@ -80,6 +81,7 @@ struct client {
 	uint32_t outstanding_oob;
 	uint32_t pending_count;
 	uint64_t commands; /* so far */
+	uint64_t largest;  /* bytes of the largest message since `out` was empty */
 	uint64_t since;	   /* CLOCK_BOOTTIME in ns */
 	uint64_t keep;	   /* position of the first byte that is not pending and still needed */
 	struct qmp_framer framer;

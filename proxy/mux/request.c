@@ -13,8 +13,8 @@
 #include "mux/parts.h"
 #include "qmp/id.h"
 
-/* What wrapping an id adds at most: "id":[NUMBER, and so on. Longer texts are sent as they are. */
-enum { ADDED_BYTES = 48, WRAPPED_TOKENS = 7, COMPACT_MAX = 64 * 1024 };
+/* What wrapping an id adds at most: "id":[NUMBER, and so on. */
+enum { ADDED_BYTES = 48, WRAPPED_TOKENS = 7 };
 
 /* Numbers are short, because QEMU reads them byte by byte, and are used again late, so that a reply
  * that QEMU should send twice most likely finds nobody. */
@@ -159,27 +159,43 @@ static bool must_be_bare(const struct qmp_message *m)
 	       m->depth >= QMP_MAX_DEPTH || !has_margin(m->text, WRAPPED_TOKENS);
 }
 
-/* Blanks between tokens are not sent: they too cost QEMU 2 to 3 microseconds each (measured, 7.2).
- */
-static void append_compact(struct router *rt, struct span s)
+/* Add @s to @out without the blanks between tokens. */
+static void add_compact(struct qmp_buffer *out, struct span s)
 {
-	size_t from = 0;
+	char *to = qmp_buffer_reserve(out, s.len);
+	size_t n = 0;
 	char quote = 0;
 
+	if (to == NULL)
+		abort(); /* the cap is above ROUTER_COMPACT_MAX */
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.p[i];
 
-		if (quote != 0) {
-			i += c == '\\';
-			quote = c == quote ? 0 : quote;
-		} else if (c == '"' || c == '\'') {
-			quote = c;
-		} else if (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
-			client_append(rt, ROUTER_QEMU_SLOT, span_cut(s, from, i));
-			from = i + 1;
-		}
+		if (quote == 0 && (c == ' ' || c == '\t' || c == '\r' || c == '\n'))
+			continue;
+		to[n++] = c;
+		if (quote == 0)
+			quote = c == '"' || c == '\'' ? c : 0;
+		else if (c == '\\' && i + 1 < s.len)
+			to[n++] = s.p[++i];
+		else if (c == quote)
+			quote = 0;
 	}
-	client_append(rt, ROUTER_QEMU_SLOT, span_cut(s, from, s.len));
+	out->len += n;
+}
+
+/* Blanks between tokens are not sent: each costs QEMU 2 to 3 microseconds (measured, 7.2). */
+static void append_command(struct router *rt, const struct qmp_splice *s)
+{
+	if (qmp_splice_size(s) > ROUTER_COMPACT_MAX) {
+		for (unsigned i = 0; i < s->count; i++)
+			client_append(rt, ROUTER_QEMU_SLOT, s->piece[i]);
+		return;
+	}
+	qmp_buffer_clear(&rt->command);
+	for (unsigned i = 0; i < s->count; i++)
+		add_compact(&rt->command, s->piece[i]);
+	client_append(rt, ROUTER_QEMU_SLOT, qmp_buffer_span(&rt->command));
 }
 
 void request_send(struct router *rt, struct request *q, const struct qmp_message *m, int fd)
@@ -204,12 +220,15 @@ void request_send(struct router *rt, struct request *q, const struct qmp_message
 	} else {
 		qmp_splice_command(&s, m, q->number);
 	}
-	for (unsigned i = 0; i < s.count; i++) {
-		if (m->text.len <= COMPACT_MAX)
-			append_compact(rt, s.piece[i]);
-		else
-			client_append(rt, ROUTER_QEMU_SLOT, s.piece[i]);
-	}
+	append_command(rt, &s);
+}
+
+uint64_t request_room(const struct qmp_message *m)
+{
+	/* An id that stays here may be printed longer than it was written. */
+	bool printed = must_be_bare(m) && m->id.len > ROUTER_ID_MAX;
+
+	return m->text.len + ADDED_BYTES + (printed ? 6 * m->id.len : 0);
 }
 
 struct request *request_of_reply(struct router *rt, struct span id, struct span *client_id)

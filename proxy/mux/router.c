@@ -126,6 +126,7 @@ void router_init(struct router *rt, struct region *region, const char *vm)
 		((size_t)region_chunks_free(region) + region_chunks_used(region)) * REGION_CHUNK);
 	rt->text = (struct qmp_buffer)QMP_BUFFER_INIT(2 * (size_t)QMP_MAX_BYTES);
 	rt->answer = (struct qmp_buffer)QMP_BUFFER_INIT(8 * (size_t)QMP_MAX_BYTES);
+	rt->command = (struct qmp_buffer)QMP_BUFFER_INIT(ROUTER_COMPACT_MAX);
 	if (router_qemu(rt)->next_number == 0)
 		set_up(rt);
 	else
@@ -145,12 +146,13 @@ void router_release(struct router *rt)
 	slots_release(&rt->changed);
 	slots_release(&rt->stalled);
 	slots_release(&rt->draining);
+	qmp_buffer_release(&rt->command);
 	qmp_buffer_release(&rt->message);
 	qmp_buffer_release(&rt->text);
 	qmp_buffer_release(&rt->answer);
 }
 
-bool router_pick_free_slot(const struct router *rt, uint32_t *slot)
+static bool pick_free_slot(const struct router *rt, uint32_t *slot)
 {
 	for (*slot = ROUTER_QEMU_SLOT + 1; *slot < rt->slots; (*slot)++)
 		if (!slots_has(&rt->present, *slot))
@@ -162,7 +164,17 @@ bool router_has_room(const struct router *rt)
 {
 	uint32_t slot;
 
-	return router_pick_free_slot(rt, &slot);
+	return pick_free_slot(rt, &slot);
+}
+
+/* Whoever may only look never takes the last places from those who manage the VM. */
+static bool has_room_for_reader(const struct router *rt)
+{
+	uint32_t readers = 0;
+
+	slots_each(&rt->present, i)
+		readers += router_client(rt, i)->read_only;
+	return readers < rt->slots / 2;
 }
 
 bool router_add_client(struct router *rt, int fd, uint32_t listener, bool read_only)
@@ -171,7 +183,7 @@ bool router_add_client(struct router *rt, int fd, uint32_t listener, bool read_o
 	struct client *c;
 	uint32_t slot;
 
-	if (!router_pick_free_slot(rt, &slot)) {
+	if (!pick_free_slot(rt, &slot) || (read_only && !has_room_for_reader(rt))) {
 		close(fd);
 		return false;
 	}
@@ -189,6 +201,7 @@ bool router_add_client(struct router *rt, int fd, uint32_t listener, bool read_o
 	region_commit(rt->region);
 	rt->framers[slot] = c->framer;
 	slots_add(&rt->present, slot);
+	slots_remove(&rt->stalled, slot);
 	slots_add(&rt->changed, slot);
 	slots_add(&rt->readable, slot);
 	log_info("vm=%s event=client client=%" PRIu32 " pid=%d uid=%u", rt->vm, slot, (int)peer.pid,
@@ -208,18 +221,15 @@ void router_add_qemu(struct router *rt, int fd, uint32_t pid)
 	k->since = rt->now;
 	k->offers_oob = 0;
 	k->pid = pid;
+	k->in_band = 0;
+	k->oob = 0;
+	k->fd_in_flight = 0;
 	k->session++;
 	k->framer = (struct qmp_framer){ .flags = QMP_FRAMER_FROM_QEMU };
 	region_commit(rt->region);
 	rt->framers[ROUTER_QEMU_SLOT] = k->framer;
 	slots_add(&rt->changed, ROUTER_QEMU_SLOT);
 	log_info("vm=%s event=qemu-connected pid=%" PRIu32, rt->vm, pid);
-}
-
-void router_lose_qemu(struct router *rt)
-{
-	if (router_conn(rt, ROUTER_QEMU_SLOT)->state != CONN_FREE)
-		qemu_lost(rt);
 }
 
 void router_ready(struct router *rt, uint32_t slot, bool readable, bool writable)
@@ -235,6 +245,16 @@ static uint64_t queued(const struct router *rt, uint32_t slot)
 	const struct conn *c = router_conn(rt, slot);
 
 	return (uint64_t)(c->in.chunks + c->out.chunks) * REGION_CHUNK;
+}
+
+/* All that would be free if every client were closed and nothing else. */
+static uint64_t client_chunks(const struct router *rt)
+{
+	uint64_t chunks = 0;
+
+	slots_each(&rt->present, i)
+		chunks += queued(rt, i) / REGION_CHUNK;
+	return chunks;
 }
 
 /* Of the clients that hold memory, the one that holds most goes; false when none does. */
@@ -269,6 +289,8 @@ bool router_make_room(struct router *rt, uint64_t bytes_each, uint32_t copies)
 {
 	uint64_t chunks = (bytes_each / REGION_CHUNK + 2) * copies + KEPT_CHUNKS;
 
+	if (chunks > (uint64_t)region_chunks_free(rt->region) + client_chunks(rt))
+		return false;
 	while (region_chunks_free(rt->region) < chunks)
 		if (!close_largest(rt))
 			return false;
@@ -352,8 +374,8 @@ static void send_queued(struct router *rt, uint32_t slot)
 		/* What it may have said last is read; if that must wait, it is not (as in QEMU). */
 		if (c->in_ended || router_client(rt, slot)->pending_count == ROUTER_PENDING)
 			client_close(rt, slot, "gone");
-	} else if (slot != ROUTER_QEMU_SLOT && queue_length(&c->out) > rt->queue_limit) {
-		client_close(rt, slot, "does not read what it is sent");
+	} else if (slot != ROUTER_QEMU_SLOT) {
+		client_sent(rt, slot);
 	}
 }
 
@@ -438,8 +460,8 @@ bool router_work(struct router *rt, uint64_t now)
 	slots_each(&rt->unread, i)
 		if (i != ROUTER_QEMU_SLOT)
 			client_scan(rt, i);
+	more |= names_work(rt); /* first: clients that want a place never end */
 	more |= take_turns(rt);
-	more |= names_work(rt);
 	slots_each(&rt->unsent, i)
 		send_queued(rt, i);
 	more |= finish(rt);

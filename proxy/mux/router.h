@@ -61,6 +61,7 @@ struct router {
 	struct qmp_buffer message;  /* scratch: QEMU's message, the status */
 	struct qmp_buffer text;	    /* a client's text */
 	struct qmp_buffer answer;   /* qmend's own */
+	struct qmp_buffer command;  /* one on its way to QEMU */
 	uint64_t now;
 };
 
@@ -78,9 +79,6 @@ void router_release(struct router *rt);
 bool router_add_client(struct router *rt, int fd, uint32_t listener, bool read_only);
 /* QEMU has been connected. */
 void router_add_qemu(struct router *rt, int fd, uint32_t pid);
-/* Give the connection up from this side, as if QEMU had ended it. */
-void router_lose_qemu(struct router *rt);
-
 /* A socket is ready; the work is done by router_work(). */
 void router_ready(struct router *rt, uint32_t slot, bool readable, bool writable);
 /* Do what can be done at @now; true while there is more to do at once. */
@@ -96,10 +94,9 @@ int router_interest(const struct router *rt, uint32_t slot);
  * client for which there is no room is closed. */
 void router_broadcast(struct router *rt, const struct queue *messages);
 /* Before a transaction: make room for @copies of so many bytes, if need be by closing the clients
- * that hold most. False when that was not enough. */
+ * that hold most. False when that was not enough, or (nobody is closed then) cannot be. */
 bool router_make_room(struct router *rt, uint64_t bytes_each, uint32_t copies);
 
 struct qemu *router_qemu(const struct router *rt);
-bool router_pick_free_slot(const struct router *rt, uint32_t *slot);
 
 #endif

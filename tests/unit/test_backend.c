@@ -93,10 +93,23 @@ START_TEST(huge_waits_do_not_overflow)
 		BACKEND_RETRY);
 	ck_assert_uint_gt(b.retry_at, UINT64_MAX / 2);
 	ck_assert_uint_eq(b.attempt, UINT8_MAX);
+}
+END_TEST
 
-	p.ready_deadline = UINT64_MAX;
-	backend_started(&b, &(struct backend_birth){ 1, 1, false }, p.ready_deadline, SECOND);
-	ck_assert_uint_eq(b.ready_deadline, UINT64_MAX);
+START_TEST(a_new_qemu_is_a_new_try)
+{
+	struct backend b = { .state = BACKEND_GIVEN_UP, .attempt = 9 };
+
+	b.tally[BACKEND_CAUSE_EXITED] = 10;
+	for (unsigned i = 0; i < BACKEND_FAULTS_KEPT; i++)
+		b.fault_at[i] = SECOND;
+	backend_forgive(&b);
+	ck_assert_uint_eq(b.state, BACKEND_STOPPED);
+	ck_assert_uint_eq(b.tally[BACKEND_CAUSE_EXITED], 10);
+	ck_assert_int_eq(backend_fault(&b, &policy,
+				       (struct backend_loss){ BACKEND_CAUSE_EXITED, 1 }, SECOND, 1),
+			 BACKEND_RETRY);
+	ck_assert_uint_eq(b.retry_at, SECOND);
 }
 END_TEST
 
@@ -183,27 +196,23 @@ START_TEST(life_of_a_backend)
 {
 	struct backend b = { .spawn_receipt = 42 };
 
-	backend_started(&b, &(struct backend_birth){ 42, 777, false }, policy.ready_deadline,
-			SECOND);
+	backend_started(&b, &(struct backend_birth){ 42, 777, false }, SECOND);
 	ck_assert_uint_eq(b.state, BACKEND_STARTING);
 	ck_assert_int_eq(b.pid, 42);
 	ck_assert_uint_eq(b.start_time, 777);
 	ck_assert_int_eq(b.spawn_receipt, 0);
 	ck_assert_uint_eq(b.starts, 1);
-	ck_assert_uint_eq(b.ready_deadline, 11 * SECOND);
 
 	backend_ready(&b, 2 * SECOND);
 	ck_assert_uint_eq(b.state, BACKEND_READY);
 	ck_assert_uint_eq(b.ready_at, 2 * SECOND);
-	ck_assert_uint_eq(b.ready_deadline, 0);
 
 	backend_ended(&b, false, 3 * SECOND);
 	ck_assert_uint_eq(b.state, BACKEND_EXITED);
 	ck_assert_int_eq(b.pid, 0);
 	ck_assert_uint_eq(b.lost_at, 3 * SECOND);
 
-	backend_started(&b, &(struct backend_birth){ 43, 778, true }, policy.ready_deadline,
-			4 * SECOND);
+	backend_started(&b, &(struct backend_birth){ 43, 778, true }, 4 * SECOND);
 	ck_assert_uint_eq(b.found, 1);
 	ck_assert_uint_eq(b.starts, 1);
 	backend_ended(&b, true, 5 * SECOND);
@@ -246,6 +255,7 @@ int main(void)
 	tcase_add_test(c, backoff_doubles_up_to_the_cap);
 	tcase_add_test(c, same_seed_same_decision);
 	tcase_add_test(c, huge_waits_do_not_overflow);
+	tcase_add_test(c, a_new_qemu_is_a_new_try);
 	tcase_add_test(c, budget_is_spent_within_the_period);
 	tcase_add_test(c, old_faults_leave_the_budget);
 	tcase_add_test(c, mending_does_not_refill_the_budget);

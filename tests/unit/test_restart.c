@@ -114,6 +114,7 @@ static void begin(struct scene *s)
 		.policy = &policy,
 	};
 	recovery_init(&s->recovery);
+	s->router.sink = recovery_sink(&s->recovery);
 	region_commit(s->region);
 }
 

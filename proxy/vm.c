@@ -109,24 +109,6 @@ static void watch_connections(struct vm *vm, bool more)
 	}
 }
 
-/* Those at which accepting failed (no descriptor left) try again after a while. */
-static void retry_accepting(struct vm *vm, uint64_t now)
-{
-	bool failed = false;
-
-	for (size_t i = 0; i < vm->listener_count; i++)
-		failed |= vm->listeners[i].listener.failed;
-	if (!failed || vm->paused) {
-		vm->accept_at = 0;
-	} else if (vm->accept_at == 0) {
-		vm->accept_at = now + ACCEPT_AGAIN_NS;
-	} else if (now >= vm->accept_at) {
-		vm->accept_at = 0;
-		for (size_t i = 0; i < vm->listener_count; i++)
-			listener_pause(&vm->listeners[i].listener, false);
-	}
-}
-
 /* No connection is accepted that could not be served. */
 static void watch_listeners(struct vm *vm)
 {
@@ -140,6 +122,27 @@ static void watch_listeners(struct vm *vm)
 	if (full)
 		log_warning("vm=%s event=clients-full limit=%" PRIu32, vm->policy->vm,
 			    vm->policy->limits.clients);
+}
+
+/* Listeners that rest, for lack of a descriptor or of a place, try again after a while. */
+static void retry_accepting(struct vm *vm, uint64_t now)
+{
+	bool failed = false;
+
+	for (size_t i = 0; i < vm->listener_count; i++)
+		failed |= vm->listeners[i].listener.failed;
+	if (!failed && !vm->paused) {
+		vm->accept_at = 0;
+	} else if (vm->accept_at == 0) {
+		vm->accept_at = now + ACCEPT_AGAIN_NS;
+	} else if (now >= vm->accept_at) {
+		vm->accept_at = 0;
+		if (vm->paused)
+			router_close_gone(&vm->router);
+		for (size_t i = 0; i < vm->listener_count && !vm->paused; i++)
+			listener_pause(&vm->listeners[i].listener, false);
+		watch_listeners(vm);
+	}
 }
 
 static void connect_qemu(struct vm *vm, uint64_t now)

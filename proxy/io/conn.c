@@ -13,10 +13,9 @@
  *
  * Where a descriptor came: a read may return bytes of earlier writes glued to those of the write
  * that carried it. So sockets that may carry descriptors are looked at first (MSG_PEEK without
- * control buffer, which installs nothing and says MSG_CTRUNC when there is one), the boundary is
- * searched, the bytes before it are read, and then exactly the byte that carries it. A peek that
- * ends just before that byte may report the descriptor as well (Linux af_unix.c); then the read
- * of one byte brings none, and the next one does.
+ * control buffer, which installs nothing and says MSG_CTRUNC when one waits, wherever in the queue:
+ * Linux af_unix.c goes on to the next buffers even when the peek is full). While one waits, no read
+ * goes beyond the next closing brace, so that a descriptor comes with bytes of one message.
  *
  * A descriptor of many in one message: there is room for one, the kernel closes the others, as
  * QEMU would.
@@ -168,46 +167,23 @@ void conn_restore(struct conn_link *l)
 		apply_sent(l);
 }
 
-/* Is a descriptor among the first @size bytes that wait? How many bytes wait is in *@waiting. */
-static bool peek(const struct conn *c, struct iovec where, size_t size, ssize_t *waiting)
-{
-	struct msghdr h = { .msg_iov = &where, .msg_iovlen = 1 };
-
-	where.iov_len = size;
-	do
-		*waiting = recvmsg(c->fd, &h, MSG_PEEK | MSG_DONTWAIT);
-	while (*waiting < 0 && (errno == EINTR || errno == ECONNRESET));
-	return *waiting > 0 && (h.msg_flags & MSG_CTRUNC) != 0;
-}
-
-/* How much may be read into @where: all that waits, or what lies before the next descriptor, or
- * the one byte that carries it (*@with_fd). 0: end of stream, -1: nothing waits, or an error.
- * *@more: there is something behind it. */
+/* How much may be read into @where: all that waits, or, while a descriptor waits (*@with_fd), up to
+ * the next closing brace. 0: end of stream, -1: nothing waits, or an error. *@more: there is
+ * something behind it. */
 static ssize_t look_ahead(const struct conn *c, struct iovec where, bool *with_fd, bool *more)
 {
-	ssize_t waiting, ignored;
-	size_t clear = 0; /* so many bytes carry none */
-	size_t found;	  /* among so many there is one */
+	struct msghdr h = { .msg_iov = &where, .msg_iovlen = 1 };
+	const char *brace = NULL;
+	ssize_t waiting;
 
-	*with_fd = false;
-	*more = true;
-	if (!peek(c, where, where.iov_len, &waiting)) {
-		*more = waiting == (ssize_t)where.iov_len;
-		return waiting;
-	}
-	found = (size_t)waiting;
-	while (found - clear > 1) {
-		size_t middle = clear + (found - clear) / 2;
-
-		if (peek(c, where, middle, &ignored))
-			found = middle;
-		else
-			clear = middle;
-	}
-	if (found > 1)
-		return (ssize_t)found - 1;
-	*with_fd = true;
-	return 1;
+	do
+		waiting = recvmsg(c->fd, &h, MSG_PEEK | MSG_DONTWAIT);
+	while (waiting < 0 && (errno == EINTR || errno == ECONNRESET));
+	*with_fd = waiting > 0 && (h.msg_flags & MSG_CTRUNC) != 0;
+	*more = *with_fd || waiting == (ssize_t)where.iov_len;
+	if (*with_fd)
+		brace = memchr(where.iov_base, '}', (size_t)waiting);
+	return brace != NULL ? brace + 1 - (const char *)where.iov_base : waiting;
 }
 
 static enum conn_result receive_failed(struct conn_link *l)
@@ -264,9 +240,12 @@ static enum conn_result receive_with_fds(struct conn_link *l, struct iovec *piec
 	bool with_fd, more;
 	ssize_t take = look_ahead(l->conn, *piece, &with_fd, &more);
 
-	if (take < 0)
+	if (take < 0 && errno != EAGAIN)
 		return receive_failed(l);
-	piece->iov_len = take == 0 ? 1 : (size_t)take;
+	/* Also when nothing is to be seen: a byte sent with MSG_OOB makes the socket readable, no
+	 * peek shows it, and only a read takes it away. */
+	with_fd |= take < 0;
+	piece->iov_len = take <= 0 ? 1 : (size_t)take;
 	if (!receive_into(l, piece, 1, with_fd))
 		return receive_failed(l);
 	if (l->conn->in_ended)

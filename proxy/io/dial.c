@@ -52,7 +52,8 @@ void dial_stop(struct dial *d)
 
 static void plan_next(struct dial *d, uint64_t now, int error)
 {
-	if (!folder_watch_active(&d->watch) || error == EAGAIN) {
+	if (!folder_watch_active(&d->watch) || error == EAGAIN || error == EMFILE ||
+	    error == ENFILE) {
 		d->retry_at = now + LAST_DELAY;
 	} else if (d->delay > LAST_DELAY) {
 		d->retry_at = UINT64_MAX;

@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -140,7 +141,7 @@ static void find_inodes(struct search *s)
 	static _Alignas(struct nlmsghdr) char part[DUMP_BYTES];
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 
-	s->there = stat(s->path, &s->st) == 0;
+	s->there = lstat(s->path, &s->st) == 0;
 	if (fd < 0)
 		return;
 	if (ask(fd, s->connected)) {
@@ -295,4 +296,30 @@ bool peer_is_program(int32_t pid, const char *command)
 	const char *want = command == NULL ? NULL : base_name(command);
 
 	return want == NULL || has_comm(pid, want) || runs_executable(pid, want);
+}
+
+bool peer_has_argument(int32_t pid, const char *argument)
+{
+	char path[64], line[16384];
+	size_t wanted = strlen(argument);
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%" PRId32 "/cmdline", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	if (n <= 0)
+		return false;
+	line[n] = '\0';
+	for (const char *at = line; at < line + n; at += strlen(at) + 1) {
+		size_t len = strlen(at);
+		const char *end = at + len - wanted;
+
+		if (len >= wanted && strcmp(end, argument) == 0 && (end == at || end[-1] == '='))
+			return true;
+	}
+	return false;
 }

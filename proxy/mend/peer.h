@@ -25,4 +25,7 @@ int32_t peer_find_connected(const char *path, const char *command);
  * behind a dot (passt.avx2), a script and a replaced executable count. */
 bool peer_is_program(int32_t pid, const char *command);
 
+/* Is @argument one of the arguments of process @pid (or the last part of one, behind a '=')? */
+bool peer_has_argument(int32_t pid, const char *argument);
+
 #endif

@@ -370,7 +370,10 @@ static int32_t find_pid(const struct policy_backend *b)
 		pid = peer_find_listener(b->socket, command);
 	if (pid == 0 && b->pidfile != NULL) {
 		pid = ready_read_pidfile(b->pidfile);
-		if (pid != 0 && !peer_is_program(pid, command))
+		/* The file may be written by the backend's user, who must not name a stranger. */
+		if (pid != 0 && (!peer_is_program(pid, command) ||
+				 !(peer_has_argument(pid, b->pidfile) ||
+				   (b->socket != NULL && peer_has_argument(pid, b->socket)))))
 			pid = 0;
 	}
 	return pid;

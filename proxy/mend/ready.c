@@ -38,7 +38,7 @@ static bool is_socket(const char *path)
 
 int32_t ready_read_pidfile(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 	char text[32], *end;
 	ssize_t n;
 	long pid;

@@ -139,7 +139,9 @@ static uint32_t on_command(void *owner, const struct qmp_message *m)
 		const struct policy_backend *p = recovery_policy(rc, n);
 
 		if (any_matches(p->ends, p->end_count, m)) {
-			REGION_SET(rc->region, recovery_backend(rc, n)->unwanted, BACKEND_LEAVING);
+			if (recovery_is_wanted(rc, n))
+				REGION_SET(rc->region, recovery_backend(rc, n)->unwanted,
+					   BACKEND_LEAVING);
 			return n << 2 | TAG_ENDS;
 		}
 		if (any_matches(p->begins, p->begin_count, m))
@@ -157,7 +159,10 @@ static void on_settled(void *owner, uint32_t tag, bool succeeded)
 
 	rc->now = rc->router->now;
 	if ((tag & 3) == TAG_ENDS) {
-		REGION_SET(rc->region, b->unwanted, succeeded ? BACKEND_UNWANTED : BACKEND_WANTED);
+		if (succeeded)
+			REGION_SET(rc->region, b->unwanted, BACKEND_UNWANTED);
+		else if (b->unwanted == BACKEND_LEAVING)
+			REGION_SET(rc->region, b->unwanted, BACKEND_WANTED);
 		if (succeeded && i != NULL)
 			recovery_advance(rc, i, INCIDENT_CANCEL);
 	} else if (succeeded) {

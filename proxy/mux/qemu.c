@@ -16,7 +16,8 @@
 #include "mux/parts.h"
 #include "qmp/session.h"
 
-enum { REPLY_EXTRA = 64 };
+/* Then other VMs have their turn: a QEMU may send events faster than they can be handed out. */
+enum { REPLY_EXTRA = 64, SCANS_PER_TURN = 128 };
 
 static const char CAPABILITIES_OOB[] =
 	"{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]}}";
@@ -236,12 +237,16 @@ void qemu_scan(struct router *rt)
 	struct qmp_framer *f = &rt->framers[ROUTER_QEMU_SLOT];
 
 	slots_remove(&rt->unread, ROUTER_QEMU_SLOT);
-	while (l->conn->state == CONN_OPEN) {
+	for (unsigned n = 0; l->conn->state == CONN_OPEN; n++) {
 		struct span in = queue_view(rt->region, &l->conn->in, f->pos, &l->cursor);
 		size_t used;
 
 		if (in.len == 0)
 			break;
+		if (n == SCANS_PER_TURN) {
+			slots_add(&rt->unread, ROUTER_QEMU_SLOT);
+			return;
+		}
 		switch (qmp_framer_feed(f, in, &used)) {
 		case QMP_FRAMER_NEED_MORE:
 			break;

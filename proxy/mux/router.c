@@ -160,6 +160,28 @@ static bool pick_free_slot(const struct router *rt, uint32_t *slot)
 	return false;
 }
 
+static bool wants_input(const struct router *rt, uint32_t slot)
+{
+	const struct conn *c = router_conn(rt, slot);
+
+	if (c->state != CONN_OPEN || c->in_ended)
+		return false;
+	return slot == ROUTER_QEMU_SLOT ||
+	       (router_client(rt, slot)->pending_count < ROUTER_PENDING &&
+		!slots_has(&rt->unread, slot) && !slots_has(&rt->stalled, slot));
+}
+
+void router_close_gone(struct router *rt)
+{
+	slots_each(&rt->present, i) {
+		if (wants_input(rt, i))
+			continue;
+		conn_note_hangup(&rt->links[i]);
+		if (router_conn(rt, i)->out_broken)
+			client_close(rt, i, "gone");
+	}
+}
+
 bool router_has_room(const struct router *rt)
 {
 	uint32_t slot;
@@ -308,17 +330,6 @@ void router_broadcast(struct router *rt, const struct queue *messages)
 	}
 }
 
-static bool wants_input(const struct router *rt, uint32_t slot)
-{
-	const struct conn *c = router_conn(rt, slot);
-
-	if (c->state != CONN_OPEN || c->in_ended)
-		return false;
-	return slot == ROUTER_QEMU_SLOT ||
-	       (router_client(rt, slot)->pending_count < ROUTER_PENDING &&
-		!slots_has(&rt->unread, slot) && !slots_has(&rt->stalled, slot));
-}
-
 int router_interest(const struct router *rt, uint32_t slot)
 {
 	const struct conn *c = router_conn(rt, slot);
@@ -368,7 +379,9 @@ static void send_queued(struct router *rt, uint32_t slot)
 		return;
 	while (result == CONN_PARTLY)
 		result = conn_send(&rt->links[slot]);
-	if (result == CONN_ENDED && slot != ROUTER_QEMU_SLOT) {
+	if (result == CONN_ENDED && slot == ROUTER_QEMU_SLOT) {
+		slots_add(&rt->readable, slot); /* what it said last */
+	} else if (result == CONN_ENDED) {
 		queue_clear(rt->region, &c->out);
 		region_commit(rt->region);
 		/* What it may have said last is read; if that must wait, it is not (as in QEMU). */
@@ -422,7 +435,8 @@ static bool finish(struct router *rt)
 	const struct conn *qemu = router_conn(rt, ROUTER_QEMU_SLOT);
 	bool gone = false;
 
-	if (qemu->state == CONN_OPEN && qemu->in_ended && !slots_has(&rt->unread, 0)) {
+	if (qemu->state == CONN_OPEN && (qemu->in_ended || qemu->out_broken) &&
+	    !slots_has(&rt->unread, 0) && !slots_has(&rt->readable, 0)) {
 		qemu_lost(rt);
 		gone = true;
 	}

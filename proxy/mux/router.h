@@ -85,6 +85,9 @@ void router_ready(struct router *rt, uint32_t slot, bool readable, bool writable
 bool router_work(struct router *rt, uint64_t now);
 /* CLOCK_BOOTTIME in ns at which router_work() must be called again; UINT64_MAX: not at all. */
 uint64_t router_deadline(const struct router *rt);
+/* Close clients that have gone without its being noticed: those that are not read, because their
+ * commands wait, are not watched either. Asks the kernel about each. */
+void router_close_gone(struct router *rt);
 /* Is there room for one more client? */
 bool router_has_room(const struct router *rt);
 /* What to watch the socket of @slot for (loop.h); -1: it is closed. */

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <check.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -109,7 +110,7 @@ static const struct glue glues[] = {
 	{ { 1, 4095, 1, 4096 }, 10 }, { { 3000, 3000, 3000 }, 5 }, { { 8192, 1 }, 2 },
 };
 
-START_TEST(a_descriptor_belongs_to_the_first_byte_of_its_write)
+START_TEST(a_descriptor_comes_with_its_message)
 {
 	static char text[10000];
 	const struct glue *g = &glues[_i];
@@ -121,6 +122,7 @@ START_TEST(a_descriptor_belongs_to_the_first_byte_of_its_write)
 	open_pair(true);
 	for (unsigned i = 0; i < 5 && g->sizes[i] != 0; i++) {
 		memset(text, 'a' + (int)i, g->sizes[i]);
+		text[g->sizes[i] - 1] = '}';
 		text[g->sizes[i]] = '\0';
 		if ((g->with_fd >> i & 1) != 0) {
 			int fd = new_file(&inode[n]);
@@ -187,7 +189,7 @@ START_TEST(the_last_byte_that_carried_a_descriptor_counts)
 	for (int i = 0; i < 3; i++) {
 		int fd = new_file(&inode[i]);
 
-		send_with_fds("abc", &fd, 1);
+		send_with_fds("ab}", &fd, 1);
 		close(fd);
 	}
 	receive_all();
@@ -287,6 +289,19 @@ START_TEST(what_was_sent_before_a_reset_is_read)
 }
 END_TEST
 
+START_TEST(an_urgent_byte_does_not_keep_it_busy)
+{
+	struct pollfd p;
+
+	open_pair(true);
+	ck_assert_int_eq(send(far_end, "x", 1, MSG_OOB), 1);
+	ck_assert_int_eq(conn_receive(&l), CONN_BLOCKED);
+	p = (struct pollfd){ .fd = l.conn->fd, .events = POLLIN };
+	ck_assert_int_eq(poll(&p, 1, 0), 0);
+	close_pair();
+}
+END_TEST
+
 START_TEST(a_half_close_is_no_hangup)
 {
 	open_pair(true);
@@ -314,12 +329,13 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_add_loop_test(tc, a_descriptor_belongs_to_the_first_byte_of_its_write, 0,
+	tcase_add_loop_test(tc, a_descriptor_comes_with_its_message, 0,
 			    sizeof(glues) / sizeof(glues[0]));
 	tcase_add_test(tc, of_many_descriptors_the_first_is_kept_and_none_leaks);
 	tcase_add_test(tc, the_last_byte_that_carried_a_descriptor_counts);
 	tcase_add_test(tc, partial_writes_send_the_descriptor_once);
 	tcase_add_test(tc, what_was_sent_before_a_reset_is_read);
+	tcase_add_test(tc, an_urgent_byte_does_not_keep_it_busy);
 	tcase_add_test(tc, a_half_close_is_no_hangup);
 	tcase_add_test(tc, an_idle_connection_holds_no_chunk);
 	suite_add_tcase(suite, tc);

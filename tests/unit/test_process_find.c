@@ -194,18 +194,28 @@ static void write_pid(int32_t pid)
 	fclose(f);
 }
 
+/* A program that was told of the pid file, as passt is. */
+static char *named_command[] = { (char[]){ "tail" }, (char[]){ "-f" }, pid_path, NULL };
+static char *unnamed_command[] = { (char[]){ "tail" }, (char[]){ "-f" }, (char[]){ "/dev/null" },
+				   NULL };
+
 START_TEST(a_pid_file_is_believed_if_the_program_fits)
 {
-	int32_t pid = stranger(sleep_command, -1);
+	int32_t pid, other;
 
 	policy.ready = POLICY_READY_PIDFILE;
 	policy.pidfile = pid_path;
-	policy.command = sleep_command;
+	policy.command = named_command;
 	ck_assert(!process_find(&process, &start_time));
 	write_pid(getpid());
+	pid = stranger(named_command, -1);
+	other = stranger(unnamed_command, -1);
 	ck_assert_msg(!process_find(&process, &start_time), "it is another program");
 	write_pid(0x7ffffff0);
 	ck_assert(!process_find(&process, &start_time));
+	write_pid(other);
+	ck_assert_msg(!process_find(&process, &start_time), "it was started for something else");
+	kill(other, SIGKILL);
 	write_pid(pid);
 	ck_assert(process_find(&process, &start_time));
 	ck_assert_int_eq(process.pid, pid);

@@ -3,7 +3,7 @@
 #define QMEND_VM_H
 
 #include "io/loop.h"
-#include "mend/policy.h"
+#include "policy/policy.h"
 #include "qmp/error.h"
 
 /* One VM: everything that serves one policy. VMs of one process share the loop and nothing else. */

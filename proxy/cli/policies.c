@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "mend/policy_reader.h"
+#include "policy/policy_reader.h"
 #include "qmp/json.h"
 
 #ifndef QMEND_POLICY_DIR

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "mend/policy.h"
+#include "policy/policy.h"
 #include "qmp/buffer.h"
 
 /* The policies that a command line names: what run and check share. */

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "mend/policy.h"
+#include "policy/policy.h"
 
 /*
  * What is known of one backend process. Plain data: it lies in the region and outlives the worker.
@@ -34,7 +34,7 @@ enum backend_cause {
 
 enum backend_wish { BACKEND_WANTED, BACKEND_UNWANTED, BACKEND_LEAVING /* QEMU has not answered */ };
 
-enum { BACKEND_FAULTS_KEPT = 64 };
+enum { BACKEND_FAULTS_KEPT = POLICY_MAX_FAULTS };
 
 struct backend {
 	int32_t pid;	       /* 0: none */

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "mend/policy.h"
+#include "policy/policy.h"
 #include "qmp/message.h"
 
 /* Does this event of QEMU's fit the pattern: same name, each named member of data equal? Pure. */

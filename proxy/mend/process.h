@@ -8,7 +8,7 @@
 #include "io/folder.h"
 #include "io/loop.h"
 #include "mend/backend.h"
-#include "mend/policy.h"
+#include "policy/policy.h"
 #include "qmp/error.h"
 
 /*

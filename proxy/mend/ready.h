@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "mend/policy.h"
+#include "policy/policy.h"
 
 /* Is a backend ready, as its policy defines it? Looks at files, sockets and /proc; never connects.
  */

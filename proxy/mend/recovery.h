@@ -7,7 +7,7 @@
 
 #include "io/loop.h"
 #include "mend/incident.h"
-#include "mend/policy.h"
+#include "policy/policy.h"
 #include "mend/process.h"
 #include "mux/router.h"
 

@@ -26,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mend/policy.h"
+#include "policy/policy.h"
 
 enum { STACK_BYTES = 64 * 1024, EXIT_NOT_EXECUTED = 127 };
 

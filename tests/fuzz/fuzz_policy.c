@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A policy, and behind a line "%%" the recipe "r" that it may use: never a crash; a policy or at
  * least one error, never both; and what is accepted can be printed as JSON. */
-#include "mend/policy_recipe.h"
+#include "policy/policy_recipe.h"
 
 #include <stdint.h>
 #include <stdlib.h>

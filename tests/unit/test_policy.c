@@ -2,7 +2,7 @@
 /* Policies from text to model: what is read, every error with its place, what is printed. Texts
  * have ' for " so that they can be read. Files and folders are the matter of tests/proxy. */
 #define _GNU_SOURCE /* memmem() */
-#include "mend/policy_recipe.h"
+#include "policy/policy_recipe.h"
 
 #include <check.h>
 #include <stdio.h>

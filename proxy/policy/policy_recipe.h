@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef MEND_POLICY_RECIPE_H
-#define MEND_POLICY_RECIPE_H
+#ifndef POLICY_RECIPE_H
+#define POLICY_RECIPE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "mend/policy_keys.h"
-#include "mend/policy_reader.h"
+#include "policy/policy_keys.h"
+#include "policy/policy_reader.h"
 
 /* Recipes and what stands for ${...} in them. Only the files that read policies include it. */
 

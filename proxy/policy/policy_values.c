@@ -4,7 +4,7 @@
  * a plain number has been read as seconds by one and as milliseconds by the next; names and paths
  * are checked here, before anything is started with them.
  */
-#include "mend/policy_reader.h"
+#include "policy/policy_reader.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
  * them, so that match.c can compare text. Here too: the commands of clients that end and begin the
  * time in which a backend is wanted.
  */
-#include "mend/policy_recipe.h"
+#include "policy/policy_recipe.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * A lint test holds these tables, the JSON Schema and the manual page against each other, so each
  * entry stays on a line that begins with { "key".
  */
-#include "mend/policy_keys.h"
+#include "policy/policy_keys.h"
 
 #include <stdio.h>
 #include <string.h>

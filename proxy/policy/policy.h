@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef MEND_POLICY_H
-#define MEND_POLICY_H
+#ifndef POLICY_H
+#define POLICY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -59,7 +59,7 @@ struct policy_step {
 	uint64_t deadline;	   /* ns from the beginning of the step */
 };
 
-enum { POLICY_MAX_STEPS = 32 };
+enum { POLICY_MAX_STEPS = 32, POLICY_MAX_FAULTS = 64 /* of a budget */ };
 
 struct policy_rule {
 	char *name;

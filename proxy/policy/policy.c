@@ -4,7 +4,7 @@
  * else only reads it. policy_free() also takes half-made policies, which the loader leaves when it
  * finds errors.
  */
-#include "mend/policy.h"
+#include "policy/policy.h"
 
 #include <stdlib.h>
 

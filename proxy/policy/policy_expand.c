@@ -4,7 +4,7 @@
  * are for one backend, and putting their values in. Values are put in as they are, not looked
  * through again, so that no chain of them can grow or go round.
  */
-#include "mend/policy_recipe.h"
+#include "policy/policy_recipe.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * the keys of a policy file, but the rules stand in their backend, so it is for reading, not for
  * loading. For qmend check.
  */
-#include "mend/policy_keys.h"
+#include "policy/policy_keys.h"
 
 #include <inttypes.h>
 

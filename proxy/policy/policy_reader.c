@@ -5,7 +5,7 @@
  * and what to write instead. What the keys mean is in policy_load.c and policy_rules.c.
  */
 #define _POSIX_C_SOURCE 200809L
-#include "mend/policy_reader.h"
+#include "policy/policy_reader.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef MEND_POLICY_READER_H
-#define MEND_POLICY_READER_H
+#ifndef POLICY_READER_H
+#define POLICY_READER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "mend/policy.h"
+#include "policy/policy.h"
 #include "qmp/buffer.h"
 #include "qmp/json.h"
 #include "qmp/span.h"

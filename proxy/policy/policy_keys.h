@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef MEND_POLICY_KEYS_H
-#define MEND_POLICY_KEYS_H
+#ifndef POLICY_KEYS_H
+#define POLICY_KEYS_H
 
 #include <stdbool.h>
 
-#include "mend/policy_reader.h"
+#include "policy/policy_reader.h"
 
 /* The keys and words of policies and recipes. */
 

@@ -4,7 +4,7 @@
  * parameters put in. A rule that could never run, or would do nothing, is an error: who wrote it
  * meant something else.
  */
-#include "mend/policy_recipe.h"
+#include "policy/policy_recipe.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * parameters for one backend. A recipe that two backends use is read once; what is wrong with it
  * is told once, what is wrong with its use for each backend.
  */
-#include "mend/policy_recipe.h"
+#include "policy/policy_recipe.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -8,15 +8,13 @@
  * leave the rest. A backend is read in the order in which ${...} needs it: its name and socket, the
  * parameters of its recipe, its pid file, its command, and last the rules of the recipe.
  */
-#include "mend/policy_recipe.h"
+#include "policy/policy_recipe.h"
 
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "mend/backend.h"
 
 static const uint64_t ms = 1000000;
 
@@ -179,7 +177,7 @@ static void read_budget(struct policy_reader *r, const struct json *node, struct
 	if (budget != NULL)
 		reader_keys(r, budget, TABLE_BUDGET, NULL);
 	if (faults != NULL)
-		(void)!reader_count(r, faults, BACKEND_FAULTS_KEPT, &b->budget_faults);
+		(void)!reader_count(r, faults, POLICY_MAX_FAULTS, &b->budget_faults);
 }
 
 /* The program: a name that PATH finds, or an absolute path. */

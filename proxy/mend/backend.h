@@ -17,7 +17,7 @@ enum backend_state {
 	BACKEND_STARTING, /* executed, not ready yet */
 	BACKEND_READY,
 	BACKEND_EXITED,	  /* dead; an incident will start it again */
-	BACKEND_GIVEN_UP, /* the budget is spent: until healed by hand */
+	BACKEND_GIVEN_UP, /* the budget is spent: until the next QEMU connects */
 };
 
 /* Why a backend was lost: the rows of the death tally. */

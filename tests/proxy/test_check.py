@@ -85,7 +85,7 @@ def _():
     equal(document["listen"][1]["access"], "read-only")
     equal((backend["handover"], backend["ready"]), (True, "pidfile"))
     equal(backend["command"], ["passt", "--foreground", "--fd", "3", "--pid",
-                               "/run/web1/passt.pid"])
+                               "/run/web1/passt/pid"])
     rule, = backend["rules"]
     equal(rule["verdict"], "hold")
     equal(rule["on"], [{"backend": "net0", "is": "exited"},

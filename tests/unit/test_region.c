@@ -112,13 +112,16 @@ static void check_contents(struct region *r, uint32_t stream)
 {
 	const struct queue *q = queue_at(r, stream);
 	struct queue_cursor c = { 0 };
+	char want[REGION_CHUNK];
 
 	for (uint64_t at = q->tail; at < q->head;) {
 		struct span s = queue_view(r, q, at, &c);
 
 		ck_assert_uint_gt(s.len, 0);
+		ck_assert_uint_le(s.len, REGION_CHUNK);
 		for (size_t i = 0; i < s.len; i++)
-			ck_assert_int_eq(s.p[i], stream_byte(stream, at + i));
+			want[i] = stream_byte(stream, at + i);
+		ck_assert_mem_eq(s.p, want, s.len);
 		at += s.len;
 	}
 }
@@ -180,7 +183,7 @@ START_TEST(queues_hold_what_was_put_into_them)
 	struct region *r = new_region();
 
 	srand(1);
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < 4000; i++) {
 		change(r);
 		region_commit(r);
 		region_trim(r);
@@ -203,7 +206,7 @@ START_TEST(a_death_between_edits_loses_nothing_that_was_there)
 	struct queue before[QUEUES];
 
 	srand(2);
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 1500; i++) {
 		change(r);
 		region_commit(r);
 		note_queues(r, before);

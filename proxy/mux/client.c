@@ -526,29 +526,29 @@ enum client_turn client_turn(struct router *rt, uint32_t slot)
 bool client_is_done(const struct router *rt, uint32_t slot)
 {
 	const struct conn *c = router_conn(rt, slot);
-	const struct client *k = router_client(rt, slot);
+	const struct client *client = router_client(rt, slot);
 	bool sent = c->out.head == c->out.tail || c->out_broken;
 
-	if (k->doomed)
+	if (client->doomed)
 		return true;
 	if (c->state == CONN_DRAINING)
 		return sent;
 	/* Like QEMU: what a client that has gone altogether still wanted is not done any more. */
 	if (c->in_ended && c->out_broken)
 		return true;
-	return c->in_ended && sent && k->pending_count == 0 && k->outstanding == 0 &&
-	       k->outstanding_oob == 0 && !slots_has(&rt->unread, slot);
+	return c->in_ended && sent && client->pending_count == 0 && client->outstanding == 0 &&
+	       client->outstanding_oob == 0 && !slots_has(&rt->unread, slot);
 }
 
 void client_drain(struct router *rt, uint32_t slot)
 {
 	struct conn *c = router_conn(rt, slot);
-	struct client *k = router_client(rt, slot);
+	struct client *client = router_client(rt, slot);
 
-	for (uint32_t i = 0; i < k->pending_count; i++)
-		if (k->pending[i].fd >= 0)
-			close(k->pending[i].fd);
-	REGION_SET(rt->region, k->pending_count, 0);
+	for (uint32_t i = 0; i < client->pending_count; i++)
+		if (client->pending[i].fd >= 0)
+			close(client->pending[i].fd);
+	REGION_SET(rt->region, client->pending_count, 0);
 	REGION_SET(rt->region, c->state, CONN_DRAINING);
 	REGION_SET(rt->region, c->deadline, rt->now + DRAIN_NS);
 	queue_clear(rt->region, &c->in);
@@ -559,15 +559,15 @@ void client_drain(struct router *rt, uint32_t slot)
 
 void client_close(struct router *rt, uint32_t slot, const char *why)
 {
-	struct client *k = router_client(rt, slot);
+	struct client *client = router_client(rt, slot);
 
 	log_info("vm=%s event=client-left client=%" PRIu32 " pid=%" PRIu32 " reason=%s", rt->vm,
-		 slot, k->pid, log_quote(why).text);
-	for (uint32_t i = 0; i < k->pending_count; i++)
-		if (k->pending[i].fd >= 0)
-			close(k->pending[i].fd);
+		 slot, client->pid, log_quote(why).text);
+	for (uint32_t i = 0; i < client->pending_count; i++)
+		if (client->pending[i].fd >= 0)
+			close(client->pending[i].fd);
 	names_abandon(rt, slot, router_conn(rt, slot)->generation);
-	REGION_SET(rt->region, k->pending_count, 0);
+	REGION_SET(rt->region, client->pending_count, 0);
 	conn_close(&rt->links[slot]);
 	slots_remove(&rt->present, slot);
 	slots_remove(&rt->readable, slot);

@@ -25,26 +25,26 @@ static const char CAPABILITIES[] = "{\"execute\":\"qmp_capabilities\"}";
 
 static void set_state(struct router *rt, enum qemu_state state)
 {
-	struct qemu *k = router_qemu(rt);
+	struct qemu *qemu = router_qemu(rt);
 
-	REGION_SET(rt->region, k->state, (uint8_t)state);
-	REGION_SET(rt->region, k->since, rt->now);
+	REGION_SET(rt->region, qemu->state, (uint8_t)state);
+	REGION_SET(rt->region, qemu->since, rt->now);
 }
 
 /* In the caller's transaction: keep the greeting, answer it. */
 static void greeted(struct router *rt, const struct qmp_message *m)
 {
-	struct qemu *k = router_qemu(rt);
+	struct qemu *qemu = router_qemu(rt);
 	struct qmp_message command = { .kind = QMP_MESSAGE_COMMAND, .name = "qmp_capabilities" };
 	struct request *q;
 
-	REGION_SET(rt->region, k->offers_oob, qmp_session_offers_oob(m));
-	queue_clear(rt->region, &k->greeting);
-	if (!queue_append(rt->region, &k->greeting, m->text) ||
-	    !queue_append(rt->region, &k->greeting, SPAN("\r\n")))
+	REGION_SET(rt->region, qemu->offers_oob, qmp_session_offers_oob(m));
+	queue_clear(rt->region, &qemu->greeting);
+	if (!queue_append(rt->region, &qemu->greeting, m->text) ||
+	    !queue_append(rt->region, &qemu->greeting, SPAN("\r\n")))
 		return;
 	client_append(rt, ROUTER_QEMU_SLOT, qmp_session_dialect_probe());
-	command.text = k->offers_oob ? span_of(CAPABILITIES_OOB) : span_of(CAPABILITIES);
+	command.text = qemu->offers_oob ? span_of(CAPABILITIES_OOB) : span_of(CAPABILITIES);
 	q = request_new(rt, ROUTER_QEMU_SLOT, &command);
 	request_send(rt, q, &command, -1);
 	set_state(rt, QEMU_NEGOTIATING);
@@ -183,10 +183,10 @@ static void handle(struct router *rt, const struct qmp_message *m)
 
 static void note_progress(struct router *rt, uint64_t keep)
 {
-	struct qemu *k = router_qemu(rt);
+	struct qemu *qemu = router_qemu(rt);
 
-	region_edit(rt->region, &k->framer, sizeof(k->framer));
-	k->framer = rt->framers[ROUTER_QEMU_SLOT];
+	region_edit(rt->region, &qemu->framer, sizeof(qemu->framer));
+	qemu->framer = rt->framers[ROUTER_QEMU_SLOT];
 	queue_consume(rt->region, &router_conn(rt, ROUTER_QEMU_SLOT)->in, keep);
 }
 
@@ -267,9 +267,9 @@ void qemu_scan(struct router *rt)
 
 void qemu_lost(struct router *rt)
 {
-	struct qemu *k = router_qemu(rt);
+	struct qemu *qemu = router_qemu(rt);
 
-	log_info("vm=%s event=qemu-gone pid=%" PRIu32, rt->vm, k->pid);
+	log_info("vm=%s event=qemu-gone pid=%" PRIu32, rt->vm, qemu->pid);
 	if (rt->sink.qemu_gone != NULL)
 		rt->sink.qemu_gone(rt->sink.owner);
 	set_state(rt, QEMU_ABSENT);
@@ -281,7 +281,7 @@ void qemu_lost(struct router *rt)
 	}
 	names_clear(rt);
 	cache_clear(rt);
-	queue_clear(rt->region, &k->greeting);
+	queue_clear(rt->region, &qemu->greeting);
 	slots_each(&rt->present, i)
 		if (router_conn(rt, i)->state == CONN_OPEN && router_client(rt, i)->greeted)
 			client_drain(rt, i);

@@ -36,9 +36,9 @@ struct request *request_find(const struct router *rt, uint64_t number)
 
 bool request_has_room(const struct router *rt, bool oob)
 {
-	const struct qemu *k = router_qemu(rt);
+	const struct qemu *qemu = router_qemu(rt);
 
-	return oob ? k->oob < ROUTER_OOB_MAX : k->in_band < ROUTER_IN_BAND_MAX;
+	return oob ? qemu->oob < ROUTER_OOB_MAX : qemu->in_band < ROUTER_IN_BAND_MAX;
 }
 
 static struct request *find_free(const struct router *rt)
@@ -52,9 +52,9 @@ static struct request *find_free(const struct router *rt)
 /* One more or one less command outstanding, at QEMU and for its client. */
 static void count(struct router *rt, const struct request *q, int by)
 {
-	struct qemu *k = router_qemu(rt);
+	struct qemu *qemu = router_qemu(rt);
 	struct client *c = router_client(rt, q->client);
-	uint32_t *here = q->oob ? &k->oob : &k->in_band;
+	uint32_t *here = q->oob ? &qemu->oob : &qemu->in_band;
 	uint32_t *there = q->oob ? &c->outstanding_oob : &c->outstanding;
 
 	REGION_SET(rt->region, *here, *here + (uint32_t)by);
@@ -65,12 +65,12 @@ static void count(struct router *rt, const struct request *q, int by)
 /* The next number that no request on its way has. */
 static uint64_t next_number(struct router *rt)
 {
-	struct qemu *k = router_qemu(rt);
-	uint64_t number = k->next_number;
+	struct qemu *qemu = router_qemu(rt);
+	uint64_t number = qemu->next_number;
 
 	while (request_find(rt, number) != NULL)
 		number = number % NUMBER_MAX + 1;
-	REGION_SET(rt->region, k->next_number, number % NUMBER_MAX + 1);
+	REGION_SET(rt->region, qemu->next_number, number % NUMBER_MAX + 1);
 	return number;
 }
 
@@ -102,13 +102,13 @@ struct request *request_new(struct router *rt, uint32_t slot, const struct qmp_m
 
 void request_free(struct router *rt, struct request *q)
 {
-	struct qemu *k = router_qemu(rt);
+	struct qemu *qemu = router_qemu(rt);
 
 	count(rt, q, -1);
 	if (queue_length(&q->id) > 0)
 		queue_clear(rt->region, &q->id);
 	if (q->takes_fd)
-		REGION_SET(rt->region, k->fd_in_flight, 0);
+		REGION_SET(rt->region, qemu->fd_in_flight, 0);
 	if (q->oob) {
 		slots_each(&rt->stalled, i)
 			slots_add(&rt->unread, i);

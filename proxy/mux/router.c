@@ -62,10 +62,10 @@ uint64_t router_undo_bytes(uint32_t clients)
 /* A region that has never been used. */
 static void set_up(struct router *rt)
 {
-	struct qemu *k = router_qemu(rt);
+	struct qemu *qemu = router_qemu(rt);
 
-	k->next_number = 1;
-	queue_init(&k->greeting);
+	qemu->next_number = 1;
+	queue_init(&qemu->greeting);
 	for (uint32_t i = 0; i < ROUTER_CACHED; i++)
 		queue_init(region_at(rt->region, SECTION_CACHE, i));
 }
@@ -235,21 +235,21 @@ bool router_add_client(struct router *rt, int fd, uint32_t listener, bool read_o
 
 void router_add_qemu(struct router *rt, int fd, uint32_t pid)
 {
-	struct qemu *k = router_qemu(rt);
+	struct qemu *qemu = router_qemu(rt);
 
 	conn_open(link_up(rt, ROUTER_QEMU_SLOT), fd, false);
-	region_edit(rt->region, k, sizeof(*k));
-	k->state = QEMU_CONNECTED;
-	k->since = rt->now;
-	k->offers_oob = 0;
-	k->pid = pid;
-	k->in_band = 0;
-	k->oob = 0;
-	k->fd_in_flight = 0;
-	k->session++;
-	k->framer = (struct qmp_framer){ .flags = QMP_FRAMER_FROM_QEMU };
+	region_edit(rt->region, qemu, sizeof(*qemu));
+	qemu->state = QEMU_CONNECTED;
+	qemu->since = rt->now;
+	qemu->offers_oob = 0;
+	qemu->pid = pid;
+	qemu->in_band = 0;
+	qemu->oob = 0;
+	qemu->fd_in_flight = 0;
+	qemu->session++;
+	qemu->framer = (struct qmp_framer){ .flags = QMP_FRAMER_FROM_QEMU };
 	region_commit(rt->region);
-	rt->framers[ROUTER_QEMU_SLOT] = k->framer;
+	rt->framers[ROUTER_QEMU_SLOT] = qemu->framer;
 	slots_add(&rt->changed, ROUTER_QEMU_SLOT);
 	log_info("vm=%s event=qemu-connected pid=%" PRIu32, rt->vm, pid);
 }

@@ -30,7 +30,7 @@ static const char *boolean(bool value)
 static void print_client(struct router *rt, uint32_t slot, struct qmp_buffer *out)
 {
 	const struct client *c = router_client(rt, slot);
-	const struct conn *k = router_conn(rt, slot);
+	const struct conn *conn = router_conn(rt, slot);
 
 	qmp_buffer_printf(out,
 			  "{\"client\": %" PRIu32 ", \"pid\": %" PRIu32 ", \"uid\": %" PRIu32
@@ -40,13 +40,13 @@ static void print_client(struct router *rt, uint32_t slot, struct qmp_buffer *ou
 			  ", \"queued-out\": %" PRIu64 ", \"seconds\": %" PRIu64 "}",
 			  slot, c->pid, c->uid, c->listener, boolean(c->negotiated),
 			  boolean(c->oob), boolean(c->read_only), c->commands, c->pending_count,
-			  c->outstanding + c->outstanding_oob, queue_length(&k->in),
-			  queue_length(&k->out), (rt->now - c->since) / 1000000000);
+			  c->outstanding + c->outstanding_oob, queue_length(&conn->in),
+			  queue_length(&conn->out), (rt->now - c->since) / 1000000000);
 }
 
 void status_print(struct router *rt, struct qmp_buffer *out)
 {
-	const struct qemu *k = router_qemu(rt);
+	const struct qemu *qemu = router_qemu(rt);
 	uint32_t used = region_chunks_used(rt->region);
 	const char *separator = "";
 
@@ -54,8 +54,9 @@ void status_print(struct router *rt, struct qmp_buffer *out)
 			  "{\"vm\": \"%s\", \"qemu\": {\"state\": \"%s\", \"pid\": %" PRIu32
 			  ", \"outstanding\": %" PRIu32 ", \"connections\": %" PRIu32
 			  ", \"seconds\": %" PRIu64 "}",
-			  rt->vm, state_name((enum qemu_state)k->state), k->pid,
-			  k->in_band + k->oob, k->session, (rt->now - k->since) / 1000000000);
+			  rt->vm, state_name((enum qemu_state)qemu->state), qemu->pid,
+			  qemu->in_band + qemu->oob, qemu->session,
+			  (rt->now - qemu->since) / 1000000000);
 	qmp_buffer_printf(out, ", \"queues\": {\"bytes\": %" PRIu64 ", \"limit\": %" PRIu64 "}",
 			  (uint64_t)used * REGION_CHUNK,
 			  (uint64_t)(used + region_chunks_free(rt->region)) * REGION_CHUNK);

@@ -4,7 +4,6 @@
 import json
 import os
 import re
-import resource
 import signal
 import socket
 import subprocess
@@ -93,13 +92,12 @@ class Qmend:
     def start(self):
         level = ["--log-level", self.level] if self.level else []
         recipes = [text for path in self.recipes for text in ("--recipes", path)]
+        # both limits: qmend raises the soft one to the hard one
+        limit = ["prlimit", f"--nofile={self.files}:{self.files}"] if self.files else []
         with open(self.log_path, "ab") as log:
             self.process = tap.child(subprocess.Popen(
-                [BINARY, "run", *recipes, *level, *self.policies],
+                [*limit, BINARY, "run", *recipes, *level, *self.policies],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(self.env)))
-        if self.files:
-            hard = resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE)[1]
-            resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (self.files, hard))
         self.stopped = False
         for path in self.listeners():
             self._wait_for(path)

@@ -23,8 +23,10 @@ enum client_turn {
 
 /* Take what was read apart; OOB commands leave at once, the others become pending. */
 void client_scan(struct router *rt, uint32_t slot);
-/* Answer or forward the first pending command, if its time has come. */
-enum client_turn client_turn(struct router *rt, uint32_t slot) __attribute__((warn_unused_result));
+/* Give back the memory of what nobody needs any more, in the caller's transaction. */
+void client_drop_read(struct router *rt, uint32_t slot);
+/* Does so much wait for it that it should read before it asks for more? */
+bool client_must_read(const struct router *rt, uint32_t slot);
 /* Is it done: nothing more to come, nothing to answer, nothing to send? */
 bool client_is_done(const struct router *rt, uint32_t slot);
 void client_close(struct router *rt, uint32_t slot, const char *why);
@@ -44,6 +46,9 @@ bool client_is_doomed(const struct router *rt, uint32_t slot);
 void client_expect(struct router *rt, uint32_t slot, uint64_t size);
 /* Something of what waited has been sent, or could not be. */
 void client_sent(struct router *rt, uint32_t slot);
+/* turn.c */
+/* Answer or forward the first pending command, if its time has come. */
+enum client_turn client_turn(struct router *rt, uint32_t slot) __attribute__((warn_unused_result));
 /* The answer of request @number, whose return value is @body, is also that of this client's first
  * pending command if it waits for it. */
 void client_share(struct router *rt, uint32_t slot, uint64_t number, struct span body);

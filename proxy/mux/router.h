@@ -15,8 +15,8 @@
 
 /*
  * The multiplexer of one VM: many clients, one QEMU. router.c has the theory of operation and what
- * vm.c calls; client.c, qemu.c, request.c, names.c and cache.c are its parts. struct router is what
- * a worker can make again; the records lie in the region.
+ * vm.c calls; client.c, turn.c, qemu.c, request.c, names.c and cache.c are its parts. struct router
+ * is what a worker can make again; the records lie in the region.
  */
 
 /* What happens to a message of QEMU's. */

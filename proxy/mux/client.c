@@ -8,6 +8,7 @@
  * ROUTER_PENDING texts wait, as in QEMU; then reading stops.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "io/log.h"

@@ -68,6 +68,14 @@ HOLDING = {"recipe": "holding", "parameters": {}, "rules": [
      "do": [{"await": {"event": "BACK"}, "for": "${patience}"}]}]}
 
 
+def is_backend(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", encoding="ascii") as text:
+            return text.read() == "sleep\0" + "1000\0"
+    except OSError:
+        return False
+
+
 def with_backend(recipe, parameters=None, **options):
     """A qmend with one backend, `sleep`, under @recipe; and a way to look at the backend."""
     recipe = {**recipe, "parameters": {name: {} for name in parameters or ()}}
@@ -78,16 +86,21 @@ def with_backend(recipe, parameters=None, **options):
                **(parameters or {}), **options.pop("backend", {})}
     qemu, qmend = start(recipes=[recipes], backends={"b": backend}, **options)
 
-    def look():
-        return qmend.status()["backends"][0]
+    last = {}
 
-    def end():  # the backend outlives qmend
-        pid = look()["pid"] if qmend.alive() else 0
-        qmend.stop()
-        if pid:
-            os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: look()["state"] == "ready", "the backend's first start")
+    def look():
+        last.update(qmend.status()["backends"][0])
+        return dict(last)
+
+    def end():  # the backend outlives qmend, also one that has aborted
+        pid = look()["pid"] if qmend.alive() else last.get("pid")
+        try:
+            qmend.stop()
+        finally:
+            if pid and is_backend(pid):
+                os.kill(pid, signal.SIGKILL)
     cleanup(end)
+    wait_until(lambda: look()["state"] == "ready", "the backend's first start")
     return qemu, qmend, look
 
 

@@ -23,6 +23,8 @@
  */
 #include "qmp/framer.h"
 
+#include <stdio.h>
+
 #include "qmp/grammar.h"
 #include "qmp/token.h"
 
@@ -323,14 +325,20 @@ static bool grammar_before(const struct qmp_framer *f, struct span text, struct 
 	return qmp_grammar_check(span_cut(text, 0, (size_t)(f->token - f->begin)), &g, e);
 }
 
+/* QEMU 11.1 cuts this at 1023 bytes like all that its parser says; before, it was said whole. */
 static void say_stray(const struct qmp_framer *f, struct span text, struct qmp_error *e)
 {
+	bool located = f->dialect == QMP_DIALECT_LOCATED;
 	struct span token = span_cut(text, (size_t)(f->token - f->begin), text.len);
-	size_t len = token.len < QMP_ERROR_TEXT_MAX ? token.len : QMP_ERROR_TEXT_MAX;
+	char message[QMP_ERROR_TEXT_MAX];
 
+	if (token.len > sizeof(message))
+		token.len = sizeof(message);
 	/* "%.*s" ends at a NUL, as QEMU's text does. */
-	qmp_error_set(e, "JSON parse error, stray '%.*s'", (int)len, token.p);
-	if (f->dialect == QMP_DIALECT_LOCATED)
+	snprintf(message, located ? 1024 : sizeof(message), "stray '%.*s'", (int)token.len,
+		 token.p);
+	qmp_error_set(e, "JSON parse error, %s", message);
+	if (located)
 		qmp_error_prefix(e, "%u:%u: ", f->token_line + 1, f->token_column + 1);
 }
 

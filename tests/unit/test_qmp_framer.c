@@ -362,6 +362,23 @@ START_TEST(words_of_long_tokens_are_cut)
 }
 END_TEST
 
+START_TEST(words_of_11_1_are_cut_sooner)
+{
+	struct qmp_framer f = { .dialect = QMP_DIALECT_LOCATED };
+	static char long_token[5003];
+	struct span text = { long_token, sizeof(long_token) };
+	struct qmp_error e;
+	size_t used;
+
+	memset(long_token, 'y', sizeof(long_token));
+	long_token[0] = '"';
+	long_token[sizeof(long_token) - 1] = '\x01';
+	ck_assert_int_eq(qmp_framer_feed(&f, text, &used), QMP_FRAMER_BAD);
+	qmp_framer_error(&f, text, &e);
+	ck_assert_uint_eq(strlen(e.text), strlen("1:1: JSON parse error, ") + 1023);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("framer");
@@ -380,5 +397,6 @@ int main(void)
 	tcase_add_test(c, one_token_too_many);
 	tcase_add_test(c, too_many_bytes);
 	tcase_add_test(c, words_of_long_tokens_are_cut);
+	tcase_add_test(c, words_of_11_1_are_cut_sooner);
 	return run_tap(s);
 }

@@ -24,8 +24,8 @@ enum {
 	ROUTER_QEMU_SLOT = 0,
 	ROUTER_IN_BAND_MAX = 7, /* QEMU stops reading, OOB too, at 8 (monitor/monitor-internal.h) */
 	ROUTER_OOB_MAX = 8,
-	ROUTER_REQUESTS = 32,
-	ROUTER_PENDING = 8, /* commands of one client that wait here, as in QEMU's own queue */
+	ROUTER_REQUESTS = 16, /* in-band and OOB together fit */
+	ROUTER_PENDING = 8,   /* commands of one client that wait here, as in QEMU's own queue */
 	ROUTER_ID_MAX = 64,
 	ROUTER_COMMAND_MAX = 48,	/* bytes kept of the name of a command */
 	ROUTER_COMPACT_MAX = 64 * 1024, /* bytes; longer commands are sent with their blanks */

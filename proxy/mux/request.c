@@ -20,6 +20,8 @@ enum { ADDED_BYTES = 48, WRAPPED_TOKENS = 7 };
  * that QEMU should send twice most likely finds nobody. */
 enum { NUMBER_MAX = 99 };
 _Static_assert((int)NUMBER_MAX > (int)ROUTER_REQUESTS, "there must be one that is free");
+_Static_assert((int)ROUTER_REQUESTS >= (int)ROUTER_IN_BAND_MAX + (int)ROUTER_OOB_MAX,
+	       "there is a record for each");
 
 static struct request *at(const struct router *rt, uint32_t i)
 {

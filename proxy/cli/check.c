@@ -54,7 +54,7 @@ int cli_check(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *recipe_dirs[64] = { NULL };
+	const char *recipe_dirs[CLI_RECIPE_DIRS] = { NULL };
 	size_t count = 0;
 	int option;
 

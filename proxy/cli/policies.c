@@ -22,7 +22,7 @@
 #define QMEND_POLICY_DIR QMEND_DATADIR "/policies"
 #endif
 
-enum { MAX_PATH = 4096, MAX_RECIPE_DIRS = 64 };
+enum { MAX_PATH = 4096 };
 
 struct loading {
 	const char *const *recipe_dirs;
@@ -63,13 +63,13 @@ static void folder_of(const char *path, char *out, size_t size)
 
 static void load_file(struct loading *l, const char *path)
 {
-	const char *dirs[MAX_RECIPE_DIRS + 3] = { NULL };
+	const char *dirs[CLI_RECIPE_DIRS + 3] = { NULL };
 	const char *installed = getenv("QMEND_POLICIES");
 	char folder[MAX_PATH];
 	struct policy *p;
 	size_t n = 0;
 
-	while (n < MAX_RECIPE_DIRS && l->recipe_dirs[n] != NULL) {
+	while (n < CLI_RECIPE_DIRS && l->recipe_dirs[n] != NULL) {
 		dirs[n] = l->recipe_dirs[n];
 		n++;
 	}

@@ -15,6 +15,7 @@ struct cli_policies {
 	size_t count;
 };
 
+enum { CLI_RECIPE_DIRS = 64 };		   /* folders that may be named, and the NULL behind them */
 enum { CLI_ERRORS_MAX = 4 * 1024 * 1024 }; /* bytes, a good cap for @errors */
 
 /*

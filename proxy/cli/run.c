@@ -20,8 +20,6 @@
 #include "io/loop.h"
 #include "vm.h"
 
-enum { MAX_RECIPE_DIRS = 64 };
-
 static const char usage[] = "usage: qmend run [--recipes DIR]... [--log-level LEVEL] POLICY...\n"
 			    "Serve the VMs of these policy files, or of those of a folder.\n"
 			    "  -r, --recipes DIR      search recipes here first\n"
@@ -29,7 +27,7 @@ static const char usage[] = "usage: qmend run [--recipes DIR]... [--log-level LE
 			    "  -h, --help             print this\n";
 
 struct arguments {
-	const char *recipe_dirs[MAX_RECIPE_DIRS];
+	const char *recipe_dirs[CLI_RECIPE_DIRS];
 	size_t recipe_dir_count;
 	bool help;
 };
@@ -50,7 +48,7 @@ static bool set_log_level(const char *name)
 
 static bool add_recipe_dir(struct arguments *a, const char *dir)
 {
-	if (a->recipe_dir_count + 1 == MAX_RECIPE_DIRS) {
+	if (a->recipe_dir_count + 1 == CLI_RECIPE_DIRS) {
 		fputs("qmend run: too many --recipes\n", stderr);
 		return false;
 	}

@@ -20,14 +20,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/pidfd.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "io/sock.h"
 #include "mend/peer.h"
 #include "mend/ready.h"
 #include "mend/spawn.h"
@@ -266,24 +264,10 @@ static bool connect_error(const char *path, struct qmp_error *e)
 /* A connected, blocking socket; -1 with @e. */
 static int connect_socket(const char *path, struct qmp_error *e)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	size_t len = strlen(path);
-	int fd;
+	int fd = sock_connect(path, e);
 
-	if (len >= sizeof(a.sun_path)) {
-		qmp_error_set(e, "%s is too long for a socket: %zu bytes at most", path,
-			      sizeof(a.sun_path) - 1);
-		return -1;
-	}
-	memcpy(a.sun_path, path, len);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0) {
-		qmp_error_sys(e, "cannot make a socket");
-		return -1;
-	}
-	if (connect(fd, (const struct sockaddr *)&a, sizeof(a)) != 0) {
 		connect_error(path, e);
-		close(fd);
 		return -1;
 	}
 	/* The backend expects a socket as accept() gives it. */

@@ -256,6 +256,8 @@ static bool connect_error(const char *path, struct qmp_error *e)
 				     "no permission to connect to %s: qmend's user must be "
 				     "able to write to it",
 				     path);
+	case ENAMETOOLONG:
+		return false; /* sock_connect() has said it */
 	default:
 		return qmp_error_sys(e, "cannot connect to %s", path);
 	}

@@ -259,6 +259,7 @@ void qemu_scan(struct router *rt)
 			break;
 		}
 	}
+	slots_add(&rt->changed, ROUTER_QEMU_SLOT);
 	if (l->conn->state == CONN_OPEN && f->begin > l->conn->in.tail) {
 		note_progress(rt, f->begin);
 		region_commit(rt->region);

@@ -166,9 +166,11 @@ static bool wants_input(const struct router *rt, uint32_t slot)
 
 	if (c->state != CONN_OPEN || c->in_ended)
 		return false;
+	if (slots_has(&rt->unread, slot)) /* first what is there: it must not pile up */
+		return false;
 	return slot == ROUTER_QEMU_SLOT ||
 	       (router_client(rt, slot)->pending_count < ROUTER_PENDING &&
-		!slots_has(&rt->unread, slot) && !slots_has(&rt->stalled, slot));
+		!slots_has(&rt->stalled, slot));
 }
 
 void router_close_gone(struct router *rt)
@@ -347,7 +349,7 @@ int router_interest(const struct router *rt, uint32_t slot)
 static void receive(struct router *rt, uint32_t slot)
 {
 	if (!wants_input(rt, slot)) {
-		slots_remove(&rt->readable, slot);
+		slots_remove(&rt->readable, slot); /* level-triggered: it comes back */
 		return;
 	}
 	switch (conn_receive(&rt->links[slot])) {

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -207,6 +208,23 @@ def _():
         client.got = bytearray()
     check(whole >= 20, f"only {whole} of 60 got it")
     prove_alive(Client(qmend.path, negotiate=True))
+
+
+@case("100,000 events at once and little memory: QEMU is read only as fast as they are handed out")
+def _():
+    qemu, qmend = start(limits={"clients": 8, "queue": "4MiB", "memory": "8MiB"})
+    client = Client(qmend.path, negotiate=True)
+    flood = b"".join(b'{"timestamp": {"seconds": 1, "microseconds": 0}, "event": "E", '
+                     b'"data": {"n": %d}}\r\n' % n for n in range(100000))
+    sender = threading.Thread(target=qemu.say, args=(flood,), daemon=True)
+    sender.start()
+    for number in range(0, 100000):
+        line = client.line(20)
+        if number % 1000 == 0 or number > 99990:
+            equal(json.loads(line)["data"]["n"], number, "the event")
+    sender.join(10)
+    prove_alive(client)
+    equal(qemu.connections, 1, "connections to QEMU")
 
 
 @case("a reply above limits.memory ends that connection to QEMU; the next one is served")

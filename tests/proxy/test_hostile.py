@@ -210,17 +210,17 @@ def _():
     prove_alive(Client(qmend.path, negotiate=True))
 
 
-@case("100,000 events at once and little memory: QEMU is read only as fast as they are handed out")
+@case("300,000 events at once and little memory: QEMU is read only as fast as they are handed out")
 def _():
     qemu, qmend = start(limits={"clients": 8, "queue": "4MiB", "memory": "8MiB"})
     client = Client(qmend.path, negotiate=True)
     flood = b"".join(b'{"timestamp": {"seconds": 1, "microseconds": 0}, "event": "E", '
-                     b'"data": {"n": %d}}\r\n' % n for n in range(100000))
+                     b'"data": {"n": %d}}\r\n' % n for n in range(300000))
     sender = threading.Thread(target=qemu.say, args=(flood,), daemon=True)
     sender.start()
-    for number in range(0, 100000):
+    for number in range(300000):
         line = client.line(20)
-        if number % 1000 == 0 or number > 99990:
+        if number % 1000 == 0 or number > 299990:
             equal(json.loads(line)["data"]["n"], number, "the event")
     sender.join(10)
     prove_alive(client)

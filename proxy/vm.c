@@ -22,7 +22,7 @@
 #include "mend/recovery.h"
 #include "mux/router.h"
 
-enum { LAYOUT_VERSION = 1, MIN_CHUNKS = 1024, UNDO_RECOVERY = 64 * 1024 };
+enum { LAYOUT_VERSION = 1, MIN_CHUNKS = 1024 };
 
 static const uint64_t SECOND = UINT64_C(1000000000);
 static const uint64_t ACCEPT_AGAIN_NS = UINT64_C(200000000);
@@ -230,7 +230,8 @@ static struct region *make_region(const struct policy *p, struct qmp_error *e)
 
 	router_layout(p->limits.clients, &layout);
 	recovery_layout((uint32_t)p->backend_count, &layout);
-	layout.undo_bytes = router_undo_bytes(p->limits.clients) + UNDO_RECOVERY;
+	layout.undo_bytes =
+		router_undo_bytes(p->limits.clients) + recovery_undo_bytes(p->limits.clients);
 	layout.chunks = chunks < MIN_CHUNKS ? MIN_CHUNKS : (uint32_t)chunks;
 	return region_new(&layout, e);
 }

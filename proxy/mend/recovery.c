@@ -27,6 +27,8 @@
 #include "mend/parts.h"
 
 enum { RELEASE_MAX = 1 << 18 }; /* bytes of held events for which room is made */
+/* UNDO_RELEASE: one queue appended to another, see queue_append_queue(). */
+enum { UNDO_BASE = 64 * 1024, UNDO_RELEASE = 256 };
 
 struct recovery_record *recovery_record(const struct recovery *rc)
 {
@@ -52,6 +54,11 @@ void recovery_layout(uint32_t backends, struct region_layout *layout)
 	s[SECTION_INCIDENT] =
 		(struct region_section){ sizeof(struct incident), RECOVERY_INCIDENTS };
 	layout->section_count = RECOVERY_SECTIONS;
+}
+
+uint64_t recovery_undo_bytes(uint32_t clients)
+{
+	return UNDO_BASE + (uint64_t)clients * RECOVERY_INCIDENTS * UNDO_RELEASE;
 }
 
 uint32_t recovery_count(const struct recovery *rc)

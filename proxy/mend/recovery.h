@@ -48,6 +48,9 @@ struct recovery {
 };
 
 void recovery_layout(uint32_t backends, struct region_layout *layout);
+/* Undo bytes that the largest transaction of recovery needs: QEMU goes, and all that every incident
+ * holds is released to every client. */
+uint64_t recovery_undo_bytes(uint32_t clients);
 
 /* @rc->region, router, loop and policy are set by the caller. */
 void recovery_init(struct recovery *rc);

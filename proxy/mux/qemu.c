@@ -153,6 +153,12 @@ static uint32_t negotiated_clients(const struct router *rt)
 	return n;
 }
 
+/* How often a message may have to be kept. */
+static uint32_t copies_of(const struct router *rt, const struct qmp_message *m)
+{
+	return m->kind == QMP_MESSAGE_EVENT ? negotiated_clients(rt) + 1 : 2;
+}
+
 /* In the transaction that consumes it. */
 static void handle(struct router *rt, const struct qmp_message *m)
 {
@@ -215,9 +221,10 @@ static void got_message(struct router *rt)
 		if (router_qemu(rt)->state != QEMU_CONNECTED)
 			log_warning("vm=%s event=bad-message-from-qemu error=%s", rt->vm,
 				    log_quote(e.text).text);
+	} else if (!router_make_room(rt, text.len + REPLY_EXTRA, copies_of(rt, &m)) &&
+		   m.kind == QMP_MESSAGE_GREETING) {
+		log_error("vm=%s event=greeting-too-large", rt->vm);
 	} else {
-		router_make_room(rt, text.len + REPLY_EXTRA,
-				 m.kind == QMP_MESSAGE_EVENT ? negotiated_clients(rt) + 1 : 2);
 		number = shared_number(rt, &m);
 		if (number != 0) /* first: the request must be there as long as some wait for it */
 			share(rt, number, &m);
